@@ -1,0 +1,75 @@
+"""What can go wrong, as one tree; foreign exceptions never cross a room.
+
+SteelyardError              exit 1, HTTP 500   something in Steelyard itself
+├── InputError              exit 2, HTTP 422   what came from outside does not parse: file, manifest, argument, body
+│   └── NotFoundError       exit 2, HTTP 404   the name, id or block that was asked for does not exist
+├── IntegrityError          exit 1, HTTP 502   bytes are there but are not those that their digest names
+├── RefusedError            exit 1, HTTP 403   a rule said no: terms, a contract, the sandbox, an approval
+└── UnavailableError        exit 1, HTTP 503   a service did not answer or a disk is full; nothing was lost
+"""
+
+from __future__ import annotations
+
+
+class SteelyardError(Exception):
+    """An error that a person can act on: what happened, what was got, what was expected, what to do."""
+
+    exit_code = 1
+    http_status = 500
+
+    def __init__(self, what: str, *, got: object = None, expected: object = None, do: str | None = None) -> None:
+        self.what = what
+        self.got = None if got is None else str(got)[:500]
+        self.expected = None if expected is None else str(expected)[:500]
+        self.do = do
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        parts = [self.what]
+        if self.got is not None:
+            parts.append(f"got {self.got}")
+        if self.expected is not None:
+            parts.append(f"expected {self.expected}")
+        text = "; ".join(parts)
+        return f"{text}. {self.do}" if self.do else text
+
+    def to_json(self) -> dict[str, str | None]:
+        """For `--json` and HTTP bodies."""
+        return {
+            "error": type(self).__name__,
+            "what": self.what,
+            "got": self.got,
+            "expected": self.expected,
+            "do": self.do,
+        }
+
+
+class InputError(SteelyardError):
+    """What came from outside does not parse or does not fit."""
+
+    exit_code = 2
+    http_status = 422
+
+
+class NotFoundError(InputError):
+    """The name, id or block that was asked for does not exist."""
+
+    http_status = 404
+
+
+class IntegrityError(SteelyardError):
+    """Bytes are there, but they are not those that their digest, commitment or signature names."""
+
+    http_status = 502
+
+
+class RefusedError(SteelyardError):
+    """A rule said no: the terms, a contract, the sandbox, a missing approval."""
+
+    http_status = 403
+
+
+class UnavailableError(SteelyardError):
+    """A service did not answer or a disk is full; nothing was lost, the same call may be tried again."""
+
+    http_status = 503

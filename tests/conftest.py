@@ -1,0 +1,1 @@
+"""Shared by all tests: nothing here may hide a failure."""
