@@ -1,0 +1,197 @@
+"""A job: its request, its receipt, its states and who may move it where. Pure.
+
+The table is the contract's own, in words; `tests/vectors/states.json` holds both to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any, ClassVar, Self
+
+from eth_abi.abi import encode
+from eth_utils.crypto import keccak
+
+from marketplace.core.eip712 import Struct
+
+
+class State(IntEnum):
+    """Market.State, by number."""
+
+    none = 0
+    open = 1
+    submitted = 2
+    settled = 3
+    rejected = 4
+    faulted = 5
+    failed = 6
+    expired = 7
+
+
+END_STATES = frozenset({State.settled, State.rejected, State.failed, State.expired})
+
+
+class Fault(IntEnum):
+    """Whose fault a failed job is, as the node signed it."""
+
+    node = 0
+    algorithm = 1
+    policy = 2
+
+
+class Action(StrEnum):
+    """A call of Market that moves a job; a fault is part of the name, for its money differs."""
+
+    open_job = "openJob"
+    submit = "submit"
+    accept = "accept"
+    finalise = "finalise"
+    reject = "reject"
+    fail_node = "fail:node"
+    fail_algorithm = "fail:algorithm"
+    fail_policy = "fail:policy"
+    expire = "expire"
+
+
+class Role(StrEnum):
+    """Who sends the transaction."""
+
+    buyer = "buyer"
+    node = "node"
+    anyone = "anyone"
+
+
+@dataclass(frozen=True)
+class Move:
+    """One allowed step. late: only after `until` (True), only up to it (False), or whenever (None)."""
+
+    roles: frozenset[Role]
+    late: bool | None
+    to: State
+
+
+_ALL = frozenset(Role)
+_NODE = frozenset({Role.node})
+
+TRANSITIONS: Mapping[tuple[State, Action], Move] = {
+    (State.none, Action.open_job): Move(frozenset({Role.buyer}), None, State.open),
+    (State.open, Action.submit): Move(_ALL, False, State.submitted),
+    (State.open, Action.reject): Move(_NODE, False, State.rejected),
+    (State.open, Action.fail_node): Move(_NODE, False, State.failed),
+    (State.open, Action.fail_algorithm): Move(_NODE, False, State.faulted),
+    (State.open, Action.fail_policy): Move(_NODE, False, State.faulted),
+    (State.open, Action.expire): Move(_ALL, True, State.expired),
+    (State.submitted, Action.accept): Move(frozenset({Role.buyer}), None, State.settled),
+    (State.submitted, Action.finalise): Move(_ALL, True, State.settled),
+    (State.faulted, Action.finalise): Move(_ALL, True, State.failed),
+}
+
+
+@dataclass(frozen=True)
+class Request(Struct):
+    """What a buyer asks of a node. Its hash is the job's id, so a receipt fits no other request."""
+
+    offer_digest: bytes
+    buyer: str
+    index: int
+    algorithm: bytes
+    spec: bytes
+
+    TYPES: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("offerDigest", "bytes32"),
+        ("buyer", "address"),
+        ("index", "uint16"),
+        ("algorithm", "bytes32"),
+        ("spec", "bytes32"),
+    )
+
+    @property
+    def job_id(self) -> bytes:
+        """keccak256(abi.encode(request)), 32 bytes."""
+        return keccak(encode([kind for _, kind in self.TYPES], self.to_tuple()))
+
+
+@dataclass(frozen=True)
+class Receipt(Struct):
+    """What the node claims it ran, signed by its current hot key.
+
+    input_root, output_digest: SHA-256 of the headers of the sealed data and the sealed output.
+    key_digest: keccak256 of the wrapped key. environment_digest: SHA-256 of the sorted `name==version` list.
+    isolation: bits of what the sandbox reached. started_at, finished_at: Unix seconds.
+    """
+
+    job_id: bytes
+    input_root: bytes
+    output_digest: bytes
+    key_digest: bytes
+    environment_digest: bytes
+    isolation: int
+    started_at: int
+    finished_at: int
+
+    TYPES: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("jobId", "bytes32"),
+        ("inputRoot", "bytes32"),
+        ("outputDigest", "bytes32"),
+        ("keyDigest", "bytes32"),
+        ("environmentDigest", "bytes32"),
+        ("isolation", "uint8"),
+        ("startedAt", "uint40"),
+        ("finishedAt", "uint40"),
+    )
+
+
+@dataclass(frozen=True)
+class Progress(Struct):
+    """How far a job is, signed by the node's hot key: live only, never on chain.
+
+    stage: a short word. done, of: steps, 0 and 0 where unknown.
+    """
+
+    job_id: bytes
+    sequence: int
+    stage: str
+    done: int
+    of: int
+
+    TYPES: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("jobId", "bytes32"),
+        ("sequence", "uint32"),
+        ("stage", "string"),
+        ("done", "uint32"),
+        ("of", "uint32"),
+    )
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Market.grants[offerDigest][buyer]. price: token units per use; last_day: days since 1970, 0 = ended."""
+
+    provider: str
+    price: int
+    jobs_paid: int
+    jobs_opened: int
+    last_day: int
+
+    @classmethod
+    def from_tuple(cls, values: tuple[Any, ...]) -> Self:
+        return cls(str(values[0]), *(int(value) for value in values[1:5]))
+
+    def unused(self) -> int:
+        return self.jobs_paid - self.jobs_opened
+
+
+@dataclass(frozen=True)
+class Job:
+    """Market.jobs[jobId]. until: Unix seconds, the deadline, then the end of the window."""
+
+    provider: str
+    price: int
+    state: State
+    until: int
+    receipt: bytes
+
+    @classmethod
+    def from_tuple(cls, values: tuple[Any, ...]) -> Self:
+        return cls(str(values[0]), int(values[1]), State(values[2]), int(values[3]), bytes(values[4]))
