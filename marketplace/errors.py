@@ -17,7 +17,9 @@ class SteelyardError(Exception):
     exit_code = 1
     http_status = 500
 
-    def __init__(self, what: str, *, got: object = None, expected: object = None, do: str | None = None) -> None:
+    def __init__(
+        self, what: str, *, got: object = None, expected: object = None, do: str | None = None
+    ) -> None:
         self.what = what
         self.got = None if got is None else str(got)[:500]
         self.expected = None if expected is None else str(expected)[:500]

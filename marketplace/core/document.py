@@ -40,7 +40,7 @@ class Document(BaseModel):
         return canonical(self.model_dump(mode="json", exclude_none=True))
 
     @property
-    def digest(self) -> bytes:
+    def sha256(self) -> bytes:
         """SHA-256 of the bytes, 32 bytes."""
         return sha256(self.to_bytes())
 
