@@ -1,0 +1,227 @@
+"""Files as blocks: the tree of `ipfs add --cid-version=1 --raw-leaves --chunker=size-262144`.
+
+Pure: blocks go out through `put` and come in through `get`. A file has exactly one tree (leaves of LEAF bytes, only
+the last one shorter, nodes filled to WIDTH children from the left), so reading knows from a file's size what
+every node must look like, and refuses any other. That bounds the depth and the work that a hostile root can ask for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from marketplace.core.cid import Cid
+from marketplace.core.dagpb import Link, decode_node, encode_node, node_total
+from marketplace.errors import InputError, IntegrityError
+
+LEAF = 262_144
+"""Bytes of a leaf."""
+
+WIDTH = 174
+"""Children of a node."""
+
+Get = Callable[[Cid], bytes]
+Put = Callable[[Cid, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The name of a file and its size in bytes."""
+
+    cid: Cid
+    size: int
+
+
+def build(leaves: Iterable[bytes | bytearray | memoryview], put: Put) -> Root:
+    """Store a file that comes as its leaves, and name it.
+
+    leaves: each of LEAF bytes, the last of 1 to LEAF; none at all is the empty file. A leaf is copied before the next
+    one is asked for, so one buffer may serve them all. put: called for each block, children first.
+    Holds at most WIDTH links per level. Raises InputError for leaves of other sizes.
+    """
+    tree = _Builder(put)
+    for leaf in leaves:
+        tree.add_leaf(leaf)
+    return tree.finish()
+
+
+def read(root: Cid, get: Get, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    """The bytes [start, stop) of a file, a leaf or a part of one at a time; both ends are cut to the file's size.
+
+    get: fetches a block; what it returns is checked here. Fetches only what the range needs.
+    Raises InputError if start < 0 or stop < start, IntegrityError at the first block that does not hash to its name
+    or does not fit the file's tree, and what `get` raises.
+    """
+    if start < 0 or (stop is not None and stop < start):
+        raise InputError("not a range of bytes", got=f"{start} to {stop}", expected="0 <= start <= stop")
+    return _read(root, get, start, stop)
+
+
+def size(root: Cid, get: Get) -> int:
+    """Bytes of the file that `root` names, as its root block states. Errors as in `read`."""
+    if root.codec == "raw":
+        return len(_single_leaf(root, get))
+    return sum(link.size for link in _open_root(root, get)[0])
+
+
+def blocks(root: Cid, get: Get) -> Iterator[Cid]:
+    """The name of every block of a file, the root first; repeated parts once. Fetches and checks nodes, not leaves.
+
+    Errors as in `read`.
+    """
+    yield root
+    if root.codec == "raw":
+        return
+    links, height = _open_root(root, get)
+    # A few nodes that repeat each other can claim a file of exabytes: each is opened once.
+    seen: set[Link] = set()
+    stack = [(link, height - 1) for link in reversed(links)]
+    while stack:
+        link, height = stack.pop()
+        if link in seen:
+            continue
+        seen.add(link)
+        yield link.cid
+        if height:
+            stack.extend((child, height - 1) for child in reversed(_open(link, height, get)))
+
+
+class _Builder:
+    """The unfinished right edge of a tree: for each level, the links that have no parent yet."""
+
+    def __init__(self, put: Put) -> None:
+        self._put = put
+        self._levels: list[list[Link]] = [[]]
+        self._size = 0
+
+    def add_leaf(self, leaf: bytes | bytearray | memoryview) -> None:
+        length = len(leaf)
+        if length > LEAF or self._size % LEAF or not (length or self._size == 0):
+            raise InputError(
+                "a leaf has the wrong size",
+                got=f"{length} bytes after {self._size}",
+                expected=f"{LEAF} bytes, fewer only in the last",
+            )
+        cid = Cid.of("raw", leaf)
+        self._put(cid, bytes(leaf))
+        self._size += length
+        self._add(0, Link(cid, length, length))
+
+    def finish(self) -> Root:
+        if not any(self._levels):
+            self.add_leaf(b"")
+        level = 0
+        while level < len(self._levels) - 1 or len(self._levels[level]) > 1:
+            if self._levels[level]:
+                self._close(level)
+            level += 1
+        return Root(self._levels[level][0].cid, self._size)
+
+    def _add(self, level: int, link: Link) -> None:
+        if level == len(self._levels):
+            self._levels.append([])
+        self._levels[level].append(link)
+        if len(self._levels[level]) == WIDTH:
+            self._close(level)
+
+    def _close(self, level: int) -> None:
+        links, self._levels[level] = self._levels[level], []
+        block = encode_node(links)
+        cid = Cid.of("dag-pb", block)
+        self._put(cid, block)
+        self._add(level + 1, Link(cid, sum(link.size for link in links), node_total(block, links)))
+
+
+def _read(root: Cid, get: Get, start: int, stop: int | None) -> Iterator[bytes]:
+    if root.codec == "raw":
+        piece = _single_leaf(root, get)[start:stop]
+        if piece:
+            yield piece
+        return
+    links, height = _open_root(root, get)
+    end = sum(link.size for link in links)
+    stop = end if stop is None else min(stop, end)
+    for leaf, offset in _leaves(links, height, 0, get, start, stop):
+        block = leaf.cid.check(get(leaf.cid))
+        if len(block) != leaf.size:
+            raise _refusal(
+                leaf.cid, f"a leaf of {len(block)} bytes", f"{leaf.size} bytes, as its parent says"
+            )
+        low, high = max(start - offset, 0), min(stop - offset, len(block))
+        yield block if high - low == len(block) else block[low:high]
+
+
+def _leaves(
+    links: tuple[Link, ...], height: int, offset: int, get: Get, start: int, stop: int
+) -> Iterator[tuple[Link, int]]:
+    for link in links:
+        if offset >= stop:
+            return
+        if offset + link.size > start:
+            if height == 1:
+                yield link, offset
+            else:
+                yield from _leaves(_open(link, height - 1, get), height - 1, offset, get, start, stop)
+        offset += link.size
+
+
+def _single_leaf(root: Cid, get: Get) -> bytes:
+    block = root.check(get(root))
+    if len(block) > LEAF:
+        raise _refusal(root, f"one leaf of {len(block)} bytes", f"at most {LEAF} bytes")
+    return block
+
+
+def _open_root(root: Cid, get: Get) -> tuple[tuple[Link, ...], int]:
+    """The root's children and its height above the leaves, at least 1."""
+    links = decode_node(root.check(get(root)))
+    height = _height(sum(link.size for link in links))
+    _check_shape(root, links, height)
+    return links, height
+
+
+def _open(parent_link: Link, height: int, get: Get) -> tuple[Link, ...]:
+    cid = parent_link.cid
+    block = cid.check(get(cid))
+    links = decode_node(block)
+    if sum(link.size for link in links) != parent_link.size or node_total(block, links) != parent_link.total:
+        raise _refusal(cid, "a node of another size", f"{parent_link.size} bytes, as its parent says")
+    _check_shape(cid, links, height)
+    return links
+
+
+def _height(file_size: int) -> int:
+    height, capacity = 0, LEAF
+    while capacity < file_size:
+        height, capacity = height + 1, capacity * WIDTH
+    return height
+
+
+def _check_shape(cid: Cid, links: tuple[Link, ...], height: int) -> None:
+    """Check: full children, only the last one shorter, all of the kind that stands at this height."""
+    full = LEAF * WIDTH ** (height - 1) if height else 0
+    codec = "raw" if height == 1 else "dag-pb"
+    fits = (
+        height > 0
+        and len(links) <= WIDTH
+        and all(link.size == full for link in links[:-1])
+        and 0 < links[-1].size <= full
+        and all(link.cid.codec == codec for link in links)
+        and (height > 1 or all(link.total == link.size for link in links))
+    )
+    if not fits:
+        expected = (
+            f"1 to {WIDTH} {codec} children of {full} bytes, the last one at most" if height else "a raw leaf"
+        )
+        raise _refusal(
+            cid, f"{len(links)} children that hold {[link.size for link in links[:4]]}... bytes", expected
+        )
+
+
+def _refusal(cid: Cid, got: str, expected: str) -> IntegrityError:
+    return IntegrityError(
+        f"block {cid} does not fit the tree of its file",
+        got=got,
+        expected=expected,
+        do="Files are read only in the form that `ipfs add --cid-version=1 --raw-leaves` gives them.",
+    )
