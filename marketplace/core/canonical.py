@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import rfc8785
@@ -128,3 +128,40 @@ def _check_depth(value: JsonValue) -> None:
 
 def _containers(values: Iterable[JsonValue]) -> list[dict[str, JsonValue] | list[JsonValue]]:
     return [value for value in values if isinstance(value, dict | list)]
+
+
+def exact_fields(value: JsonValue, types: Mapping[str, type], *, what: str) -> dict[str, Any]:
+    """`value` as an object that has exactly the keys of `types`, each of exactly that type (a bool is no int).
+
+    Raises InputError naming the first field that is unknown, missing or of another type.
+    """
+    if not isinstance(value, dict):
+        raise InputError(f"{what} is not an object", got=type(value).__name__, expected=sorted(types))
+    unknown, missing = sorted(value.keys() - types.keys()), sorted(types.keys() - value.keys())
+    if unknown or missing:
+        raise InputError(
+            f"{what} has the wrong fields",
+            got=f"unknown {unknown[:5]}, missing {missing}",
+            expected=sorted(types),
+        )
+    for name, wanted in types.items():
+        if type(value[name]) is not wanted:
+            raise InputError(
+                f"{what} has a field of the wrong type",
+                got=f"{name}: {type(value[name]).__name__}",
+                expected=wanted.__name__,
+            )
+    return value
+
+
+def hex_bytes(text: str, length: int, *, what: str) -> bytes:
+    """The `length` bytes that `text` writes in lower-case hex. Raises InputError for any other text."""
+    try:
+        data = bytes.fromhex(text)
+    except ValueError:
+        data = b""
+    if len(data) != length or data.hex() != text:
+        raise InputError(
+            f"{what} is not hex", got=text[:80], expected=f"{length} bytes, {2 * length} lower-case digits"
+        )
+    return data
