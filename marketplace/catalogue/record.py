@@ -1,0 +1,78 @@
+"""Events as rows and back, without loss: the `eventrow` table is the chain's logs in words. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+from marketplace.catalogue.rows import EventRow
+from marketplace.core.canonical import canonical, parse_json
+from marketplace.core.events import (
+    ASSET_REGISTRY_EVENTS,
+    CREDIT_EVENTS,
+    MARKET_EVENTS,
+    PARTICIPANT_EVENTS,
+    Event,
+    Position,
+)
+from marketplace.core.job import Receipt
+from marketplace.errors import IntegrityError
+
+EVENTS: dict[str, type[Event]] = {
+    kind.__name__: kind
+    for kind in (*ASSET_REGISTRY_EVENTS, *PARTICIPANT_EVENTS, *CREDIT_EVENTS, *MARKET_EVENTS)
+}
+
+_OWN = {"at", "contract"}
+_HINTS = {kind: get_type_hints(kind) for kind in EVENTS.values()}
+
+
+def to_row(event: Event) -> EventRow:
+    """The row of one event."""
+    return EventRow(
+        block=event.at.block,
+        log_index=event.at.index,
+        block_hash=event.at.block_hash,
+        transaction=event.at.transaction,
+        contract=event.contract,
+        name=type(event).__name__,
+        job_id=getattr(event, "job_id", None),
+        data=canonical(to_json(event)).decode(),
+    )
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """The event's own fields as JSON: integers as decimal text, bytes as 0x-hex."""
+    return {
+        field.name: _encode(getattr(event, field.name)) for field in fields(event) if field.name not in _OWN
+    }
+
+
+def from_row(row: EventRow) -> Event:
+    """The event of a row. Raises IntegrityError where the row was not written by `to_row`."""
+    kind = EVENTS.get(row.name)
+    data = parse_json(row.data.encode(), what="a stored event")
+    if kind is None or not isinstance(data, dict):
+        raise IntegrityError("the catalogue holds an event that it cannot have written", got=row.name)
+    hints = _HINTS[kind]
+    at = Position(row.block, row.log_index, row.block_hash, row.transaction)
+    values = {name: _decode(hints[name], value) for name, value in data.items()}
+    return kind(at=at, contract=row.contract, **values)
+
+
+def _encode(value: object) -> Any:
+    if isinstance(value, Receipt):
+        return value.to_json()
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    return str(value)
+
+
+def _decode(hint: Any, value: Any) -> Any:
+    if hint is Receipt:
+        return Receipt.from_json(value)
+    if hint is bytes:
+        return bytes.fromhex(value[2:])
+    return int(value) if hint is int else value
