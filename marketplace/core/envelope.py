@@ -32,7 +32,7 @@ from marketplace.core.wrapping import (
     wrap,
     wrap_info,
 )
-from marketplace.errors import InputError, IntegrityError, UnavailableError
+from marketplace.errors import InputError, IntegrityError
 
 __all__ = [
     "CHUNK",
@@ -175,22 +175,12 @@ def _encrypted(source: BinaryIO, cipher: AESGCM, prefix: bytes, data: bytes) -> 
 
 def _chunks(source: BinaryIO) -> Iterator[tuple[bytes, bool]]:
     """Chunks of `source`, each with whether it is the last one; at least one, which may be empty."""
-    chunk = _fill(source)
-    while following := _fill(source) if len(chunk) == CHUNK else b"":
+    pieces = unixfs.pieces(source, CHUNK)
+    chunk = next(pieces, b"")
+    for following in pieces:
         yield chunk, False
         chunk = following
     yield chunk, True
-
-
-def _fill(source: BinaryIO) -> bytes:
-    """CHUNK bytes, fewer only at the end, whatever pieces the source gives."""
-    try:
-        chunk = source.read(CHUNK)
-        while 0 < len(chunk) < CHUNK and (piece := source.read(CHUNK - len(chunk))):
-            chunk += piece
-    except OSError as error:
-        raise UnavailableError("the file to seal cannot be read", got=error.strerror) from error
-    return chunk
 
 
 def _opened(header: Header, cipher: AESGCM, get: Get, start: int, stop: int) -> Iterator[bytes]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from marketplace.core.cid import Cid
 from marketplace.core.dagpb import Link, decode_node, encode_node, node_total
-from marketplace.errors import InputError, IntegrityError
+from marketplace.errors import InputError, IntegrityError, UnavailableError
 
 LEAF = 262_144
 """Bytes of a leaf."""
@@ -43,6 +44,20 @@ def build(leaves: Iterable[bytes | bytearray | memoryview], put: Put) -> Root:
     for leaf in leaves:
         tree.add_leaf(leaf)
     return tree.finish()
+
+
+def pieces(source: BinaryIO, length: int) -> Iterator[bytes]:
+    """`source` to its end in pieces of `length` bytes, fewer only in the last, whatever amounts it gives at a time.
+
+    Raises UnavailableError if it cannot be read.
+    """
+    try:
+        while piece := source.read(length):
+            while len(piece) < length and (rest := source.read(length - len(piece))):
+                piece += rest
+            yield piece
+    except OSError as error:
+        raise UnavailableError("a file cannot be read", got=error.strerror or error) from error
 
 
 def read(root: Cid, get: Get, start: int = 0, stop: int | None = None) -> Iterator[bytes]:

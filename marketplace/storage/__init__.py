@@ -1,0 +1,23 @@
+"""The shared store: blocks by the name of their content. What is read is checked; what is missing is said to be.
+
+One behaviour (`ContentStore`), two stores: `LocalStore` is a folder, `GatewayStore` reaches one over HTTP.
+`put_file`, `read_file`, `put_block` and `get_document` handle whole files and documents in either.
+"""
+
+from __future__ import annotations
+
+from marketplace.storage.files import get_document, put_block, put_file, read_file
+from marketplace.storage.gateway import GatewayStore
+from marketplace.storage.local import LocalStore
+from marketplace.storage.ports import MAX_BLOCK, ContentStore
+
+__all__ = [
+    "MAX_BLOCK",
+    "ContentStore",
+    "GatewayStore",
+    "LocalStore",
+    "get_document",
+    "put_block",
+    "put_file",
+    "read_file",
+]

@@ -1,0 +1,110 @@
+"""Blocks as files of a folder: `<folder>/<two letters>/<cid>`, as Kubo's flatfs shards them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+from marketplace.core.cid import Cid
+from marketplace.errors import IntegrityError, NotFoundError, UnavailableError
+from marketplace.storage.ports import MAX_BLOCK, check_block
+
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class LocalStore:
+    """A `ContentStore` in a folder, which several processes may share."""
+
+    def __init__(self, folder: Path) -> None:
+        """folder: made at the first `put` if it is not there."""
+        self._folder = Path(folder)
+
+    def __repr__(self) -> str:
+        return f"LocalStore({str(self._folder)!r})"
+
+    def put(self, cid: Cid, block: bytes) -> None:
+        """As `ContentStore.put`; the block is on the disk when this returns."""
+        check_block(cid, block)
+        path = self.path_of(cid)
+        try:
+            if _same(path, block):
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, block)
+        except OSError as error:
+            raise _unavailable(f"block {cid} could not be stored", error) from error
+
+    def get(self, cid: Cid) -> bytes:
+        """As `ContentStore.get`."""
+        return cid.check(self.stored(cid))
+
+    def has(self, cid: Cid) -> bool:
+        """As `ContentStore.has`."""
+        try:
+            return self.path_of(cid).is_file()
+        except OSError as error:
+            raise _unavailable(f"it is not known whether block {cid} is there", error) from error
+
+    def stored(self, cid: Cid) -> bytes:
+        """The bytes that lie under a name, unchecked, for a gateway whose readers check. Errors else as `get`."""
+        try:
+            with self.path_of(cid).open("rb") as file:
+                block = file.read(MAX_BLOCK + 1)
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"block {cid} is not in this store",
+                do="Fetch it from another gateway, or ask its owner to store it.",
+            ) from None
+        except OSError as error:
+            raise _unavailable(f"block {cid} could not be read", error) from error
+        if len(block) > MAX_BLOCK:
+            raise IntegrityError(
+                f"block {cid} does not hold the bytes that its name promises",
+                got=f"more than {MAX_BLOCK} bytes",
+            )
+        return block
+
+    def path_of(self, cid: Cid) -> Path:
+        """The file that holds a block, whether it is there or not."""
+        name = str(cid)
+        # The last letter carries only three bits of the digest, the two before it ten.
+        return self._folder / name[-3:-1] / name
+
+
+def _same(path: Path, block: bytes) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(block) + 1) == block
+    except FileNotFoundError:
+        return False
+
+
+def _write(path: Path, block: bytes) -> None:
+    """Effect: the whole block or nothing, also after a power cut."""
+    partial = path.parent / f".{secrets.token_hex(8)}.partial"
+    try:
+        with partial.open("xb") as file:
+            file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _unavailable(what: str, error: OSError) -> UnavailableError:
+    do = (
+        "Free some space and try again."
+        if error.errno in _FULL
+        else "Check the folder's permissions and try again."
+    )
+    return UnavailableError(what, got=error.strerror, do=do)
