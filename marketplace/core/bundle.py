@@ -20,13 +20,15 @@ from marketplace.core.manifest import MANIFEST, Limits, Manifest, Output
 from marketplace.errors import InputError
 
 __all__ = [
-    "MANIFEST", "MAX_BYTES", "MAX_FILES", "Bundle", "Limits", "Manifest", "Output",
+    "MANIFEST", "MAX_ARCHIVE_BYTES", "MAX_BYTES", "MAX_FILES", "Bundle", "Limits", "Manifest", "Output",
     "digest", "pack", "parse_bundle", "unpack",
 ]  # fmt: skip
 
 MAX_FILES = 1_000
 MAX_BYTES = 64 * 1024 * 1024
 _BLOCK = 512
+MAX_ARCHIVE_BYTES = MAX_BYTES + MAX_FILES * 2 * _BLOCK + 2 * _BLOCK
+"""No canonical archive is longer: contents, a header and padding for each file, the end."""
 _NAME_BYTES = 100
 _SEGMENT = re.compile(r"[A-Za-z0-9_.+][A-Za-z0-9_.+-]*", re.ASCII)
 _KINDS = {

@@ -93,10 +93,10 @@ class Limits:
 
 
 _LIMIT_RANGES = {
-    "memory_bytes": (16 * 1024**2, 1024**4),
+    "memory_bytes": (64 * 1024**2, 1024**4),
     "wall_seconds": (1, 7 * 86_400),
-    "processes": (1, 4_096),
-    "log_bytes": (0, 16 * 1024**2),
+    "processes": (4, 4_096),
+    "log_bytes": (1_024, 16 * 1024**2),
 }
 
 

@@ -1,0 +1,1 @@
+"""Reads a table, trains a multilayer perceptron on it, and writes the model; needs nothing but this package."""
