@@ -25,8 +25,10 @@ from marketplace.core.unixfs import LEAF, Get, Put
 from marketplace.core.wrapping import (
     KEY_BYTES,
     check_size,
+    message_recipients,
     open_message,
     public_key,
+    recipient_id,
     seal_message,
     unwrap,
     wrap,
@@ -37,9 +39,11 @@ from marketplace.errors import InputError, IntegrityError
 __all__ = [
     "CHUNK",
     "Header",
+    "message_recipients",
     "open_message",
     "open_sealed",
     "public_key",
+    "recipient_id",
     "seal",
     "seal_message",
     "sealed_size",

@@ -90,7 +90,7 @@ def seal_message(plaintext: bytes, recipients: Sequence[bytes], *, key: bytes, n
     """
     check_size(key, KEY_BYTES, "a key")
     check_size(nonce, NONCE_BYTES, "a nonce")
-    names = [sha256(recipient) for recipient in recipients]
+    names = [recipient_id(recipient) for recipient in recipients]
     if not 1 <= len(names) <= MAX_RECIPIENTS or len(set(names)) != len(names):
         raise InputError("wrong recipients", got=len(names), expected=f"1 to {MAX_RECIPIENTS}, each once")
     wraps: list[JsonValue] = [
@@ -124,7 +124,7 @@ def open_message(block: bytes, private: bytes) -> bytes:
     """
     fields = _parse(block)
     names, wraps = zip(*fields["wraps"], strict=True)
-    own = sha256(public_key(private))
+    own = recipient_id(public_key(private))
     if own not in names:
         raise RefusedError(
             "a message is not sealed to this key", got=f"{len(names)} others", expected=own.hex()
@@ -136,6 +136,16 @@ def open_message(block: bytes, private: bytes) -> bytes:
         return AESGCM(key).decrypt(fields["nonce"], fields["ciphertext"], _message_data(names))
     except InvalidTag:
         raise IntegrityError("a sealed message was changed after it was sealed") from None
+
+
+def recipient_id(public: bytes) -> bytes:
+    """How a message names the holder of an X25519 public key: its SHA-256."""
+    return sha256(public)
+
+
+def message_recipients(block: bytes) -> list[bytes]:
+    """The `recipient_id` of each key that `block` is sealed to. Raises InputError if it is no sealed message."""
+    return [name for name, _ in _parse(block)["wraps"]]
 
 
 def public_key(private: bytes) -> bytes:
