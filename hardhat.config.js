@@ -25,7 +25,7 @@ export default {
   },
   test: {
     solidity: {
-      fsPermissions: { readFile: ["./tests/vectors"] },
+      fsPermissions: { readFile: ["tests/vectors/states.json"] },
       fuzz: { runs },
       invariant: { runs: Math.max(8, Math.floor(runs / 8)), depth: 64, failOnRevert: true },
     },
