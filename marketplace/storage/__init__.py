@@ -6,6 +6,7 @@ One behaviour (`ContentStore`), two stores: `LocalStore` is a folder, `GatewaySt
 
 from __future__ import annotations
 
+from marketplace.storage.disk import write_atomically
 from marketplace.storage.files import get_document, put_block, put_file, read_file
 from marketplace.storage.gateway import GatewayStore
 from marketplace.storage.local import LocalStore
@@ -20,4 +21,5 @@ __all__ = [
     "put_block",
     "put_file",
     "read_file",
+    "write_atomically",
 ]

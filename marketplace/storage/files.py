@@ -12,13 +12,16 @@ from marketplace.core.unixfs import LEAF, Root
 from marketplace.errors import InputError, IntegrityError
 from marketplace.storage.ports import ContentStore
 
+MAX_FILE = 134_217_728
+"""Bytes of the longest file that is read without another limit: bundles and outputs are shorter."""
+
 
 def put_file(source: BinaryIO, store: ContentStore) -> Root:
     """Store `source`, as it is, to its end. Raises UnavailableError if it cannot be read, and what `store` raises."""
     return unixfs.build(unixfs.pieces(source, LEAF), store.put)
 
 
-def read_file(root: Cid, store: ContentStore, *, limit: int) -> Iterator[bytes]:
+def read_file(root: Cid, store: ContentStore, *, limit: int = MAX_FILE) -> Iterator[bytes]:
     """The bytes of a file, checked, a leaf at a time.
 
     limit: most bytes accepted, since a few blocks can claim a file of any size.

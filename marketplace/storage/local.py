@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import secrets
 from pathlib import Path
-from typing import Final
 
 from marketplace.core.cid import Cid
-from marketplace.errors import IntegrityError, NotFoundError, UnavailableError
+from marketplace.errors import IntegrityError, NotFoundError
+from marketplace.storage.disk import disk_error, write_atomically
 from marketplace.storage.ports import MAX_BLOCK, check_block
-
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class LocalStore:
@@ -32,10 +27,9 @@ class LocalStore:
         try:
             if _same(path, block):
                 return
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, block)
         except OSError as error:
-            raise _unavailable(f"block {cid} could not be stored", error) from error
+            raise disk_error(f"block {cid} could not be stored", error) from error
+        write_atomically(path, block)
 
     def get(self, cid: Cid) -> bytes:
         """As `ContentStore.get`."""
@@ -46,7 +40,7 @@ class LocalStore:
         try:
             return self.path_of(cid).is_file()
         except OSError as error:
-            raise _unavailable(f"it is not known whether block {cid} is there", error) from error
+            raise disk_error(f"it is not known whether block {cid} is there", error) from error
 
     def stored(self, cid: Cid) -> bytes:
         """The bytes that lie under a name, unchecked, for a gateway whose readers check. Errors else as `get`."""
@@ -59,7 +53,7 @@ class LocalStore:
                 do="Fetch it from another gateway, or ask its owner to store it.",
             ) from None
         except OSError as error:
-            raise _unavailable(f"block {cid} could not be read", error) from error
+            raise disk_error(f"block {cid} could not be read", error) from error
         if len(block) > MAX_BLOCK:
             raise IntegrityError(
                 f"block {cid} does not hold the bytes that its name promises",
@@ -80,31 +74,3 @@ def _same(path: Path, block: bytes) -> bool:
             return file.read(len(block) + 1) == block
     except FileNotFoundError:
         return False
-
-
-def _write(path: Path, block: bytes) -> None:
-    """Effect: the whole block or nothing, also after a power cut."""
-    partial = path.parent / f".{secrets.token_hex(8)}.partial"
-    try:
-        with partial.open("xb") as file:
-            file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _unavailable(what: str, error: OSError) -> UnavailableError:
-    do = (
-        "Free some space and try again."
-        if error.errno in _FULL
-        else "Check the folder's permissions and try again."
-    )
-    return UnavailableError(what, got=error.strerror, do=do)
