@@ -146,7 +146,7 @@ class Receipt(Struct):
 class Progress(Struct):
     """How far a job is, signed by the node's hot key: live only, never on chain.
 
-    stage: a short word. done, of: steps, 0 and 0 where unknown.
+    sequence: rises with each report. stage: a short word. done, of: steps, 0 and 0 where unknown.
     """
 
     job_id: bytes
@@ -157,7 +157,7 @@ class Progress(Struct):
 
     TYPES: ClassVar[tuple[tuple[str, str], ...]] = (
         ("jobId", "bytes32"),
-        ("sequence", "uint32"),
+        ("sequence", "uint48"),
         ("stage", "string"),
         ("done", "uint32"),
         ("of", "uint32"),
