@@ -118,6 +118,8 @@ class Preprocessing:
         try:
             if value["format"] != FORMAT:
                 raise TaskError(f"the preprocessing is not of format {FORMAT}")
+            if len(set(_texts(value["classes"]))) < max(2, len(value["classes"])):
+                raise TaskError("the preprocessing needs two classes or more, each named once")
             return cls(
                 target=_text(value["target"]),
                 classes=_texts(value["classes"]),
