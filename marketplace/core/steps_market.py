@@ -135,6 +135,7 @@ def on_settled(ledger: Ledger, event: JobSettled) -> None:
     record = known_job(ledger, event.job_id)
     late = ledger.time_of(event.at) > record.job.until
     to = _move(ledger, event, record, Action.finalise if late else Action.accept)
+    same("a job whose receipt came is what is settled", State.settled.name, to.name)
     same("a settled job pays its provider", record.job.provider, event.provider)
     same("a settled job pays its price", record.job.price, event.amount)
     _finish(ledger, record, to, to_provider=event.amount)
