@@ -52,7 +52,7 @@ def parse_json(data: bytes, *, what: str, limit: int = MAX_DOCUMENT) -> JsonValu
 
     what: names the document in errors, as "the offer". limit: most bytes accepted.
     Raises InputError if it is longer than `limit`, not UTF-8, not JSON, nested deeper than MAX_DEPTH, or holds
-    duplicate keys, NaN, infinities, integers beyond 2**53 - 1 or lone surrogates.
+    duplicate keys, NaN, infinities, lone surrogates, or integers beyond 2**53 - 1 that are no float's exact digits.
     """
     if len(data) > limit:
         raise InputError(f"{what} is too long", got=f"{len(data)} bytes", expected=f"at most {limit} bytes")
@@ -107,11 +107,15 @@ def _float(text: str) -> float:
     return value
 
 
-def _integer(text: str) -> int:
+def _integer(text: str) -> int | float:
     # The length first: Python's own limit on digits raises much later.
-    if len(text) > 17 or abs(int(text)) > MAX_INTEGER:
-        raise ValueError(f"the integer {text[:40]} is beyond 2**53 - 1")
-    return int(text)
+    if len(text) <= 17 and abs(int(text)) <= MAX_INTEGER:
+        return int(text)
+    # RFC 8785 writes floats below 1e21 without a point: only those exact digits are a number here, and no integer.
+    value = float(text[:23])
+    if len(text) <= 22 and rfc8785.dumps(value) == text.encode("ascii"):
+        return value
+    raise ValueError(f"the integer {text[:40]} is beyond 2**53 - 1")
 
 
 def _check_depth(value: JsonValue) -> None:
