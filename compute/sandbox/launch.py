@@ -1,0 +1,178 @@
+"""Starts one job's processes: pipes, the plans of launcher and supervisor, and the launcher itself."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import resource
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from compute.sandbox import bubblewrap, layout, seccomp
+from compute.sandbox.cgroup import Group
+from compute.sandbox.task import Limits, Task
+from marketplace.errors import RefusedError
+
+_START_SECONDS = 60  # inputs that must be copied take their time
+_OPEN_FILES = 4096
+_SMALL_FILES = 65_536  # in /tmp and in /dev/shm
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A running sandbox. All descriptors are the runner's ends; `close` comes from the caller's stack.
+
+    process: the launcher, which became bubblewrap. log: the algorithm's stdout and stderr. report: the
+    supervisor's one line. information: bubblewrap's JSON with the pid of process 1. outputs: the folder
+    /data/outputs. errors: what launcher and bubblewrap wrote.
+    """
+
+    process: subprocess.Popen[bytes]
+    log: int
+    report: int
+    information: int
+    outputs: int
+    errors: int
+
+    def error_text(self) -> str:
+        """What launcher, bubblewrap or supervisor complained of."""
+        return _error_text(self.errors)
+
+
+def launch(stack: ExitStack, folder: Path, task: Task, uid: int | None, group: Group) -> Launched:
+    """Start the sandbox; returns once its file systems stand.
+
+    stack: closes the descriptors. folder: the job's own. uid: the job's, or None for our own.
+    Raises RefusedError if the sandbox cannot be set up: nothing untrusted has run then.
+    """
+    with ExitStack() as inner:
+        log, log_inside = _pipe(stack, inner)
+        report, report_inside = _pipe(stack, inner)
+        information, information_inside = _pipe(stack, inner)
+        ours, theirs = (inner.enter_context(end) for end in socket.socketpair())
+        errors = os.memfd_create("errors")
+        stack.callback(os.close, errors)
+        if uid is not None:  # so that the job can open /dev/stdout
+            os.fchown(log_inside, uid, uid)
+        stage = layout.Stage(folder, as_root=uid is not None)
+        layout.show_system(stage)
+        layout.show_task(stage, task)
+        worker = _plan(inner, _worker_plan(task, group, log_inside, report_inside))
+        command = bubblewrap.command(stage, plan=worker, information=information_inside)
+        outer = _plan(inner, _launcher_plan(stage, task, group, uid, command, theirs.fileno()))
+        process = _start(
+            outer, [log_inside, report_inside, information_inside, theirs.fileno(), worker], errors
+        )
+        theirs.close()
+        return Launched(process, log, report, information, _outputs(stack, ours, process, errors), errors)
+
+
+def _start(plan: int, descriptors: list[int], errors: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own program, our own arguments
+        [sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py")), str(plan)],
+        stdin=subprocess.DEVNULL,
+        stdout=errors,
+        stderr=errors,
+        env={},
+        pass_fds=[plan, *descriptors],
+        start_new_session=True,  # a Ctrl-C in the runner's terminal is the runner's to handle
+    )
+
+
+def _outputs(stack: ExitStack, channel: socket.socket, process: subprocess.Popen[bytes], errors: int) -> int:
+    channel.settimeout(_START_SECONDS)
+    try:
+        _, descriptors, _, _ = socket.recv_fds(channel, 16, 1)
+    except TimeoutError:
+        descriptors = []
+    if not descriptors:
+        process.kill()
+        process.wait()
+        raise RefusedError(
+            "the sandbox could not be set up",
+            got=_error_text(errors) or "no answer",
+            expected="mounts in a namespace of its own",
+            do="See `Sandbox.probe`.",
+        )
+    stack.callback(os.close, descriptors[0])
+    return descriptors[0]
+
+
+def _launcher_plan(
+    stage: layout.Stage, task: Task, group: Group, uid: int | None, command: list[str], channel: int
+) -> dict[str, object]:
+    limits = task.limits
+    return {
+        "uid": uid,
+        "sources": stage.sources,
+        "filesystems": [
+            ("outputs", limits.output_bytes, limits.output_files + 1),  # the folder itself is one
+            ("tmp", limits.memory_bytes, _SMALL_FILES),
+            ("shm", limits.memory_bytes, _SMALL_FILES),
+        ],
+        "procs": group.entrances,
+        "outputs": ("outputs", channel),
+        "command": command,
+    }
+
+
+def _worker_plan(task: Task, group: Group, log: int, report: int) -> dict[str, object]:
+    limits = task.limits
+    polled = not (group.counts_memory and group.counts_cpu)
+    folders = ["/tmp", "/dev/shm", "/data/outputs"]  # noqa: S108 - inside
+    return {
+        "command": [*layout.interpreter_command(), "/data/transformations/algorithm"],
+        "environment": layout.algorithm_environment(task),
+        "filter": seccomp.filter_bytes(),
+        "rlimits": _rlimits(limits, group),
+        "log": log,
+        "report": report,
+        "watch": (limits.memory_bytes, limits.cpu_seconds, folders) if polled else None,
+    }
+
+
+def _rlimits(limits: Limits, group: Group) -> dict[int, int]:
+    """Limits of each process. Where no cgroup counts, they are the walls; else a second row."""
+    wanted = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: _OPEN_FILES,
+        12: 0,  # RLIMIT_MSGQUEUE, which the module does not name
+        resource.RLIMIT_CPU: limits.cpu_seconds + 1,
+    }
+    if not group.counts_pids:
+        wanted[resource.RLIMIT_NPROC] = limits.processes + 1  # the supervisor is one
+    if not group.counts_memory:
+        wanted[resource.RLIMIT_DATA] = limits.memory_bytes
+    return {number: _lowered(number, value) for number, value in wanted.items()}
+
+
+def _lowered(number: int, value: int) -> int:
+    hard = resource.getrlimit(number)[1]
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
+
+
+def _pipe(stack: ExitStack, inner: ExitStack) -> tuple[int, int]:
+    """(our end, the sandbox's end): ours lives with the job, theirs until the launcher has it."""
+    reading, writing = os.pipe()
+    stack.callback(os.close, reading)
+    inner.callback(os.close, writing)
+    return reading, writing
+
+
+def _plan(inner: ExitStack, plan: dict[str, object]) -> int:
+    descriptor = os.memfd_create("plan")
+    inner.callback(os.close, descriptor)
+    content = marshal.dumps(plan)
+    while content:
+        content = content[os.write(descriptor, content) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _error_text(errors: int) -> str:
+    size = os.fstat(errors).st_size
+    return os.pread(errors, 2000, max(0, size - 2000)).decode(errors="replace").strip()
