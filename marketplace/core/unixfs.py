@@ -110,27 +110,29 @@ class _Builder:
         self._size = 0
 
     def add_leaf(self, leaf: bytes | bytearray | memoryview) -> None:
-        length = len(leaf)
-        if length > LEAF or self._size % LEAF or not (length or self._size == 0):
+        if not 0 < len(leaf) <= LEAF or self._size % LEAF:
             raise InputError(
                 "a leaf has the wrong size",
-                got=f"{length} bytes after {self._size}",
+                got=f"{len(leaf)} bytes after {self._size}",
                 expected=f"{LEAF} bytes, fewer only in the last",
             )
-        cid = Cid.of("raw", leaf)
-        self._put(cid, bytes(leaf))
-        self._size += length
-        self._add(0, Link(cid, length, length))
+        self._keep(leaf)
 
     def finish(self) -> Root:
-        if not any(self._levels):
-            self.add_leaf(b"")
+        if not self._size:
+            self._keep(b"")  # the empty file is one empty leaf
         level = 0
         while level < len(self._levels) - 1 or len(self._levels[level]) > 1:
             if self._levels[level]:
                 self._close(level)
             level += 1
         return Root(self._levels[level][0].cid, self._size)
+
+    def _keep(self, leaf: bytes | bytearray | memoryview) -> None:
+        cid = Cid.of("raw", leaf)
+        self._put(cid, bytes(leaf))
+        self._size += len(leaf)
+        self._add(0, Link(cid, len(leaf), len(leaf)))
 
     def _add(self, level: int, link: Link) -> None:
         if level == len(self._levels):
