@@ -1,0 +1,245 @@
+"""A development chain on this machine: Anvil as a child process on loopback, mined only when there is work.
+
+Not for money: whoever reaches its port can set any balance. It forgets everything when it ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from eth_account import Account
+
+from marketplace.chain.client import Chain
+from marketplace.chain.deploy import DEVELOPMENT_CHAIN
+from marketplace.chain.rpc import Rpc, fields, quantity
+from marketplace.errors import InputError, RefusedError, SteelyardError, UnavailableError
+
+EURO = 1_000_000
+"""Token units in a euro."""
+
+ETHER = 10**18
+_MINING_INTERVAL = 0.05
+_START_SECONDS = 15.0
+_ATTEMPTS = 5
+_PACKAGE = Path("node_modules", "@foundry-rs", "anvil-linux-amd64", "bin", "anvil")
+_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+
+
+def find_anvil(binary: Path | None = None) -> Path:
+    """The program: `binary`, else on PATH, else of the project's node_modules. Raises UnavailableError."""
+    if binary is not None:
+        candidates = [binary]
+    else:
+        found = shutil.which("anvil")
+        root = Path(__file__).resolve().parents[2]
+        candidates = [Path(found)] if found else []
+        candidates += [root / _PACKAGE, Path.cwd() / _PACKAGE]
+    for candidate in candidates:
+        if candidate.is_file() and os.access(candidate, os.X_OK):
+            return candidate
+    raise UnavailableError(
+        "Anvil is not installed",
+        got=", ".join(map(str, candidates)),
+        expected="a program",
+        do="Run scripts/setup in the project's folder, or put `anvil` on PATH.",
+    )
+
+
+class EmbeddedChain:
+    """Anvil, chain id 31337, on 127.0.0.1; a context manager.
+
+    Transactions are mined within about 50 ms, and one empty block follows them, so that one confirmation comes at once.
+    Start it from a thread that lives on: the kernel ends Anvil with the thread that started it.
+    """
+
+    def __init__(self, port: int = 0, *, binary: Path | None = None, timeout: float = 20.0) -> None:
+        """port: 0 takes a free one. timeout: seconds for an answer."""
+        if not 0 <= port <= 65_535:
+            raise InputError("not a port", got=port, expected="0 to 65535")
+        self._port = port
+        self._binary = binary
+        self._timeout = timeout
+        self._stop = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._rpc: Rpc | None = None
+        self._miner: threading.Thread | None = None
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Anvil's process id while it runs."""
+        return self._process.pid if self._process else None
+
+    @property
+    def rpc(self) -> Rpc:
+        """A connection of its own, for the calls that only Anvil has. Raises UnavailableError before the start."""
+        if self._rpc is None:
+            raise UnavailableError("the development chain does not run", do="Start it first.")
+        return self._rpc
+
+    def start(self) -> None:
+        """Starts Anvil and its miner. Raises UnavailableError where it is missing or does not come up."""
+        binary = find_anvil(self._binary)
+        self._folder = tempfile.TemporaryDirectory(prefix="steelyard-chain-")
+        try:
+            for attempt in range(_ATTEMPTS):
+                port = self._port or _free_port()
+                if self._launch(binary, port):
+                    break
+                if self._port or attempt == _ATTEMPTS - 1:
+                    raise UnavailableError(
+                        "Anvil does not start",
+                        got=f"port {port}",
+                        do="Is the port taken? Choose another one.",
+                    )
+        except BaseException:
+            self.close()
+            raise
+        self._stop.clear()
+        self._miner = threading.Thread(target=self._mine, name="miner", daemon=True)
+        self._miner.start()
+
+    def close(self) -> None:
+        """Ends miner and Anvil; may be called twice."""
+        self._stop.set()
+        if self._miner:
+            self._miner.join(timeout=10)
+        self._end_process()
+        if self._rpc:
+            self._rpc.close()
+        if self._folder:
+            self._folder.cleanup()
+        self._miner = self._rpc = self._folder = None
+
+    def faucet(self, address: str, wei: int = 100 * ETHER) -> None:
+        """Sets an account's ether."""
+        self.rpc.request("anvil_setBalance", address, hex(wei))
+
+    def mine(self, blocks: int = 1) -> None:
+        """Mines at once, whether there is work or not."""
+        for _ in range(blocks):
+            self.rpc.request("evm_mine")
+
+    def _launch(self, binary: Path, port: int) -> bool:
+        """Whether Anvil came up on the port."""
+        if self._folder is None:
+            return False
+        command = [
+            binary,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            port,
+            "--chain-id",
+            DEVELOPMENT_CHAIN,
+            "--no-mining",
+        ]
+        command += [
+            "--hardfork",
+            "cancun",
+            "--accounts",
+            0,
+            "--no-cors",
+            "--quiet",
+            "--cache-path",
+            self._folder.name,
+        ]
+        self._process = subprocess.Popen(  # noqa: S603  # our own program with numbers and a folder of ours
+            [str(part) for part in command],
+            env={"HOME": self._folder.name},
+            cwd=self._folder.name,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a terminal's Ctrl-C is ours to handle
+            preexec_fn=_die_with_parent(),
+        )
+        self.url = f"http://127.0.0.1:{port}"
+        self._rpc = Rpc(self.url, timeout=self._timeout)
+        deadline = time.monotonic() + _START_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            try:
+                self._rpc.request("eth_chainId")
+            except UnavailableError:
+                time.sleep(0.01)
+                continue
+            # Whoever answers on a port that Anvil could not take is not ours: then Anvil has ended by now.
+            time.sleep(0.02)
+            if self._process.poll() is None:
+                return True
+        self._end_process()
+        self._rpc.close()
+        return False
+
+    def _end_process(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def _mine(self) -> None:
+        while not self._stop.wait(_MINING_INTERVAL):
+            try:
+                pool = fields(self.rpc.request("txpool_status"), "pool")
+                if quantity(pool.get("pending"), "pool"):
+                    self.mine(2)  # the second is empty: the first one's successor
+            except SteelyardError:
+                continue  # Anvil is busy or ends; whoever waits for a block says so in time
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _die_with_parent() -> Callable[[], None]:
+    """What the child runs before it becomes Anvil: the kernel ends it with us, however we end (Linux)."""
+    library, parent = ctypes.CDLL(None), os.getpid()
+
+    def ask_kernel() -> None:
+        library.prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask_kernel
+
+
+def fund(chain: Chain, address: str, euros: int) -> None:
+    """Mints test euros to an account. Raises RefusedError on any chain but a development chain."""
+    if chain.deployment.chain_id != DEVELOPMENT_CHAIN:
+        raise RefusedError(
+            "money can be minted on a development chain only",
+            got=f"chain id {chain.deployment.chain_id}",
+            expected=DEVELOPMENT_CHAIN,
+        )
+    minter = Account.create()
+    chain.rpc.request("anvil_setBalance", minter.address, hex(ETHER))
+    chain.send("TestEuro", "mint", (address, euros * EURO), minter)

@@ -1,0 +1,228 @@
+"""Logs as events, and events as they are confirmed: decoded by hand, followed through reorganisations."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
+from eth_utils.abi import collapse_if_tuple, event_abi_to_log_topic
+
+from marketplace.chain.blocks import Log, read_block
+from marketplace.chain.contracts import ContractName, artifact
+from marketplace.chain.rpc import checksummed
+from marketplace.core.eip712 import Struct
+from marketplace.core.events import (
+    ASSET_REGISTRY_EVENTS,
+    CREDIT_EVENTS,
+    MARKET_EVENTS,
+    PARTICIPANT_EVENTS,
+    Event,
+)
+from marketplace.core.job import Receipt
+from marketplace.errors import InputError, IntegrityError
+
+if TYPE_CHECKING:  # the client searches with this module's decoder, the follower with the client
+    from marketplace.chain.client import Chain
+
+KNOWN_BLOCKS = 256
+"""How many ends of batches a follower keeps: a reorganisation behind all of them starts over."""
+
+EVENTS: Mapping[ContractName, tuple[type[Event], ...]] = {
+    "AssetRegistry": ASSET_REGISTRY_EVENTS,
+    "ParticipantRegistry": PARTICIPANT_EVENTS,
+    "Market": MARKET_EVENTS,
+    "ContributionCredits": CREDIT_EVENTS,
+}
+"""Which contract emits which event; the token's are not ours."""
+
+ALL_EVENTS: tuple[type[Event], ...] = tuple(
+    dict.fromkeys(kind for kinds in EVENTS.values() for kind in kinds)
+)
+
+# Fields whose name says more than the parameter of ERC-721 does.
+_RENAMED = {"from": "sender", "to": "recipient", "tokenId": "asset_id"}
+_STRUCTS: dict[str, type[Struct]] = {"receipt": Receipt}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a log of one event is laid out. indexed, plain: (position among the fields, name, ABI type)."""
+
+    kind: type[Event]
+    topic: bytes
+    indexed: tuple[tuple[int, str, str], ...]
+    plain: tuple[tuple[int, str, str], ...]
+
+    def topic_of(self, field: str) -> int:
+        """At which topic, from 1, an indexed field stands. Raises InputError for any other field."""
+        for place, (_, name, _) in enumerate(self.indexed, start=1):
+            if name == field:
+                return place
+        known = ", ".join(name for _, name, _ in self.indexed)
+        raise InputError(f"{self.kind.__name__} cannot be searched by that field", got=field, expected=known)
+
+
+def layout(contract: ContractName, kind: type[Event]) -> Layout:
+    """The layout that the contract's ABI gives to an event. Raises InputError where the two differ."""
+    entry = artifact(contract).entry("event", kind.__name__)
+    names = [field.name for field in fields(kind)][2:]
+    inputs = entry["inputs"]
+    if names != [_field_name(kind, item["name"]) for item in inputs]:
+        raise InputError(
+            f"the event {kind.__name__} has other fields in {contract}", got=names, expected=inputs
+        )
+    places = [(place, names[place], collapse_if_tuple(item)) for place, item in enumerate(inputs)]
+    return Layout(
+        kind,
+        bytes(event_abi_to_log_topic(entry)),  # type: ignore[arg-type]
+        tuple(place for place, item in zip(places, inputs, strict=True) if item["indexed"]),
+        tuple(place for place, item in zip(places, inputs, strict=True) if not item["indexed"]),
+    )
+
+
+def _field_name(kind: type[Event], name: str) -> str:
+    if kind.__name__ == "Transfer":
+        return _RENAMED[name]
+    return re.sub("([A-Z])", r"_\1", name).lower()
+
+
+class Decoder:
+    """Decodes the logs of one deployment. addresses: checksummed, by contract name."""
+
+    def __init__(self, addresses: Mapping[ContractName, str]) -> None:
+        shapes = ((name, layout(name, kind)) for name, kinds in EVENTS.items() for kind in kinds)
+        self._layouts = {(addresses[name], shape.topic): shape for name, shape in shapes}
+
+    def layouts(self, kinds: Iterable[type[Event]]) -> dict[tuple[str, bytes], Layout]:
+        """(address, first topic) of the given events. Raises InputError for a kind that no contract emits."""
+        wanted = set(kinds)
+        found = {key: value for key, value in self._layouts.items() if value.kind in wanted}
+        if missing := wanted - {value.kind for value in found.values()}:
+            raise InputError("no contract emits this event", got=", ".join(kind.__name__ for kind in missing))
+        return found
+
+    def decode(self, log: Log) -> Event | None:
+        """The event; None for one that is not ours. Raises IntegrityError where a log of ours does not parse."""
+        found = self._layouts.get((log.contract, log.topics[0])) if log.topics else None
+        return None if found is None else decode_log(found, log)
+
+
+def decode_log(shape: Layout, log: Log) -> Event:
+    """A log of a known layout as its event. Raises IntegrityError where it does not parse."""
+    values: list[Any] = [None] * (len(shape.indexed) + len(shape.plain))
+    try:
+        for (place, name, abi_type), topic in zip(shape.indexed, log.topics[1:], strict=True):
+            values[place] = _value(name, abi_type, decode([abi_type], topic)[0])
+        plain = decode([abi_type for _, _, abi_type in shape.plain], log.data)
+        for (place, name, abi_type), value in zip(shape.plain, plain, strict=True):
+            values[place] = _value(name, abi_type, value)
+    except (DecodingError, OverflowError, ValueError, InputError) as error:
+        raise IntegrityError(
+            f"a log of {shape.kind.__name__} does not parse",
+            got=f"block {log.at.block}, log {log.at.index}: {error}",
+            do="The endpoint is faulty or lies: use another one.",
+        ) from None
+    return shape.kind(log.at, log.contract, *values)
+
+
+def _value(name: str, abi_type: str, value: Any) -> Any:
+    if abi_type == "address":
+        return checksummed(bytes.fromhex(value[2:]))
+    if abi_type.startswith("("):
+        return _STRUCTS[name].from_tuple(value)
+    return value
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The confirmed events of blocks `first` to `last`; last_hash, 32 bytes, is that block's."""
+
+    first: int
+    last: int
+    events: tuple[Event, ...]
+    last_hash: bytes
+
+
+@dataclass(frozen=True)
+class Reorganised:
+    """Blocks after `to_block` are no more: undo what came of them. Their successors follow as batches."""
+
+    to_block: int
+
+
+class Follower:
+    """Reads a chain's confirmed events step by step.
+
+    known: (number, hash) of the ends of earlier batches, ascending; kept by the caller, they show what changed while
+    nobody followed. After an error the same follower may be asked again: it goes on where it was.
+    """
+
+    def __init__(
+        self, chain: Chain, first_block: int, *, known: Iterable[tuple[int, bytes]] = (), span: int = 2_000
+    ) -> None:
+        """first_block: where to begin if nothing is known. span: most blocks of one batch, >= 1."""
+        self._chain = chain
+        self._first = first_block
+        self._span = span
+        self._known = deque(known, maxlen=KNOWN_BLOCKS)
+
+    @property
+    def known(self) -> tuple[tuple[int, bytes], ...]:
+        """Ends of the newest batches, ascending; at most KNOWN_BLOCKS."""
+        return tuple(self._known)
+
+    def poll(self) -> Batch | Reorganised | None:
+        """What is next, or None where nothing is. Raises what `Chain` raises."""
+        if self._known and not self._stands(*self._known[-1]):
+            return self._roll_back()
+        first = self._known[-1][0] + 1 if self._known else self._first
+        last = min(self._chain.confirmed_head(), first + self._span - 1)
+        if first > last:
+            return None
+        # The end is read before and after the logs: if it stayed, the logs are of its chain.
+        end = read_block(self._chain.rpc, last)
+        if end is None:
+            return None
+        events: tuple[Event, ...] = tuple(self._chain.logs(first, last))
+        fits = all(event.at.block_hash == end.hash for event in events if event.at.block == last)
+        if not fits or not self._stands(last, end.hash):
+            return None
+        self._known.append((last, end.hash))
+        return Batch(first, last, events, end.hash)
+
+    def _stands(self, number: int, block_hash: bytes) -> bool:
+        block = read_block(self._chain.rpc, number)
+        return block is not None and block.hash == block_hash
+
+    def _roll_back(self) -> Reorganised:
+        while self._known and not self._stands(*self._known[-1]):
+            self._known.pop()
+        return Reorganised(self._known[-1][0] if self._known else self._first - 1)
+
+
+def follow(
+    chain: Chain,
+    first_block: int,
+    *,
+    known: Iterable[tuple[int, bytes]] = (),
+    interval: float = 0.1,
+    stop: threading.Event | None = None,
+) -> Iterator[Batch | Reorganised]:
+    """Batches and reorganisations as they come, until `stop` is set; looks every `interval` seconds.
+
+    Ends with the first error; whoever must outlive an endpoint's silence polls a `Follower`.
+    """
+    stop = stop or threading.Event()
+    follower = Follower(chain, first_block, known=known)
+    while not stop.is_set():
+        step = follower.poll()
+        if step is None:
+            stop.wait(interval)
+        else:
+            yield step
