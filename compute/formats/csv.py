@@ -6,6 +6,7 @@ import csv
 import io
 import re
 
+from compute.formats.magic import is_text_pickle
 from marketplace.errors import InputError
 
 MAX_ROWS = 1_000_000
@@ -19,6 +20,8 @@ def rewrite_csv(data: bytes) -> bytes:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise InputError("it is not UTF-8") from None
+    if is_text_pickle(data):
+        raise InputError("it can be read as a program, too")
     if _CONTROL.search(text):
         raise InputError("it holds control characters")
     target = io.StringIO()

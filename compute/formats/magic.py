@@ -1,8 +1,10 @@
-"""What opaque bytes seem to be, for messages to people; decides nothing."""
+"""What opaque bytes seem to be, in words for people; and whether a text is a pickle too."""
 
 from __future__ import annotations
 
+import pickletools
 import re
+from itertools import islice
 
 _BEGINNINGS = (
     (b"\x93NUMPY", "a NumPy array file"),
@@ -17,7 +19,9 @@ _OLD_TORCH = (
     b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch.save before 1.6, as a pickle holds it
 )
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
-_TEXT_PICKLE = re.compile(rb"(\(dp\d+\n|\(lp\d+\n|c[A-Za-z_.]+\n[A-Za-z_.]+\n)")
+_CALLING = frozenset({"REDUCE", "OBJ", "INST", "NEWOBJ", "NEWOBJ_EX", "BUILD"})
+_TELLING = _CALLING | {"GLOBAL", "STACK_GLOBAL", "PUT", "MEMOIZE"}
+_MANY_STEPS = 10_000
 
 
 def identify(data: bytes) -> str:
@@ -26,9 +30,25 @@ def identify(data: bytes) -> str:
         return "a torch .pt archive (pickle inside)" if b"data.pkl" in data else "a zip archive"
     if _PICKLE.match(data):
         return "a torch .pt file (pickle)" if _OLD_TORCH in data[:64] else "a Python pickle"
-    if _TEXT_PICKLE.match(data) and data.endswith(b"."):
+    if is_text_pickle(data):
         return "a Python pickle"
     for beginning, name in _BEGINNINGS:
         if data.startswith(beginning):
             return name
     return "of no known format"
+
+
+def is_text_pickle(data: bytes) -> bool:
+    """Whether `pickle.load` would make more than a bare value of these bytes, or call code on the way to an error.
+
+    The first versions of pickle are lines of text, so a file can be one and a table at once. Nothing is executed.
+    """
+    names: set[str] = set()
+    steps = 0
+    try:
+        for operation, _, _ in islice(pickletools.genops(data), _MANY_STEPS):
+            names.add(operation.name)
+            steps += 1
+    except (ValueError, OverflowError, IndexError, KeyError, EOFError):
+        return bool(names & _CALLING)
+    return steps == _MANY_STEPS or bool(names & _TELLING)

@@ -14,18 +14,20 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from compute.formats import identify, rewrite
-from marketplace.core.job import Fault
 from marketplace.core.manifest import MAX_OUTPUT_BYTES, Format, Manifest, Output
 from marketplace.errors import InputError, RefusedError, UnavailableError
+
+Fault = Literal["policy", "algorithm"]
 
 
 @dataclass(frozen=True)
 class Released:
     """The bytes that may leave, by the declared names; `core.bundle.pack` makes them one archive."""
 
-    files: Mapping[str, bytes]
+    files: dict[str, bytes]
 
 
 class ReleaseRefused(RefusedError):  # noqa: N818 - the name of what happened; the tree's names end in Error
@@ -64,7 +66,7 @@ def review(outputs: Path, manifest: Manifest, *, opaque_allowed: bool) -> Releas
     _check_total(present)
     for name in declared:
         if name not in present:
-            raise ReleaseRefused(Fault.algorithm, f"the declared output `{name}` is missing")
+            raise ReleaseRefused("algorithm", f"the declared output `{name}` is missing")
     released = {name: _rewrite(declared[name], content) for name, content in present.items()}
     _check_total(released)
     return Released(released)
@@ -75,7 +77,7 @@ def _check_names(folder: int, declared: Mapping[str, Output]) -> None:
         for entry in entries:
             if entry.name not in declared:
                 raise ReleaseRefused(
-                    Fault.policy,
+                    "policy",
                     "there is an output that the manifest does not declare",
                     f"undeclared: {entry.name!r}",
                 )
@@ -85,7 +87,7 @@ def _check_opaque(declared: Mapping[str, Output], opaque_allowed: bool) -> None:
     for name, output in declared.items():
         if output.format is Format.OPAQUE and not opaque_allowed:
             raise ReleaseRefused(
-                Fault.policy, f"the output `{name}` is opaque, and the terms allow no opaque output"
+                "policy", f"the output `{name}` is opaque, and the terms allow no opaque output"
             )
 
 
@@ -98,13 +100,14 @@ def _read(folder: int, output: Output) -> bytes | None:
         return None
     except OSError as error:
         raise _not_a_file(output, error) from None
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise _not_a_file(output, "a folder, FIFO or device")
     with os.fdopen(file, "rb") as reader:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise _not_a_file(output, "a folder or device")
         content = reader.read(output.max_bytes + 1)
     if len(content) > output.max_bytes:
         raise ReleaseRefused(
-            Fault.policy,
+            "policy",
             f"the output `{output.name}` is larger than the {output.max_bytes} bytes that it declares",
         )
     return content
@@ -112,12 +115,12 @@ def _read(folder: int, output: Output) -> bytes | None:
 
 def _not_a_file(output: Output, detail: object) -> ReleaseRefused:
     reason = f"the output `{output.name}` is not a readable plain file"
-    return ReleaseRefused(Fault.policy, reason, f"{reason}: {detail}")
+    return ReleaseRefused("policy", reason, f"{reason}: {detail}")
 
 
 def _check_total(contents: Mapping[str, bytes]) -> None:
     if sum(map(len, contents.values())) > MAX_OUTPUT_BYTES:
-        raise ReleaseRefused(Fault.policy, f"the outputs are larger than {MAX_OUTPUT_BYTES} bytes together")
+        raise ReleaseRefused("policy", f"the outputs are larger than {MAX_OUTPUT_BYTES} bytes together")
 
 
 def _rewrite(output: Output, content: bytes) -> bytes:
@@ -127,4 +130,4 @@ def _rewrite(output: Output, content: bytes) -> bytes:
         reason = f"the output `{output.name}` does not parse as {output.format}: {error.what}"
         if "pickle" in (seen := identify(content)):
             reason += f"; it is {seen}, an opaque format"
-        raise ReleaseRefused(Fault.algorithm, reason, f"{reason}; {error}; it is {seen}") from None
+        raise ReleaseRefused("algorithm", reason, f"{reason}; {error}; it is {seen}") from None
