@@ -17,7 +17,6 @@ interface Vm {
     function warp(uint256 timestamp) external;
     function chainId(uint256 id) external;
     function expectRevert(bytes calldata data) external;
-    function expectRevert(bytes4 selector) external;
     function expectPartialRevert(bytes4 selector) external;
     function expectEmit() external;
     function assume(bool condition) external pure;
