@@ -143,9 +143,9 @@ def recipient_id(public: bytes) -> bytes:
     return sha256(public)
 
 
-def message_recipients(block: bytes) -> list[bytes]:
-    """The `recipient_id` of each key that `block` is sealed to. Raises InputError if it is no sealed message."""
-    return [name for name, _ in _parse(block)["wraps"]]
+def message_recipients(block: bytes) -> tuple[bytes, ...]:
+    """The `recipient_id` of each key that a message is sealed to. Raises InputError if `block` is no such block."""
+    return tuple(name for name, _ in _parse(block)["wraps"])
 
 
 def public_key(private: bytes) -> bytes:
