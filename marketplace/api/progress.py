@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from marketplace.core.eip712 import Domain
 from marketplace.core.job import Progress, State
-from marketplace.errors import InputError, NotFoundError, RefusedError
+from marketplace.errors import InputError, IntegrityError, NotFoundError, RefusedError
 
 MAX_STAGE = 64
 """Characters of a stage."""
@@ -70,8 +70,8 @@ class ProgressBoard:
         """Keeps the message.
 
         reporter: the job as the catalogue has it; None where it has none.
-        Raises NotFoundError, InputError for a stage that is no short word, IntegrityError for a signature that is
-        none, RefusedError for another signer, a job that is not open or a sequence that does not rise,
+        Raises NotFoundError, InputError for a stage that is no short word or a signature that is none,
+        RefusedError for another signer, a job that is not open or a sequence that does not rise,
         TooManyError above the rate.
         """
         if reporter is None:
@@ -81,7 +81,7 @@ class ProgressBoard:
         _check_stage(progress)
         if reporter.state is not State.open:
             raise RefusedError("the job is not running", got=reporter.state.name, expected=State.open.name)
-        signer = progress.signer(self._domain, signature)
+        signer = self._signer(progress, signature)
         if signer != reporter.node:
             raise RefusedError(
                 "progress is signed by someone else",
@@ -89,6 +89,12 @@ class ProgressBoard:
                 expected=f"the provider's node, {reporter.node}",
             )
         self._keep(progress)
+
+    def _signer(self, progress: Progress, signature: bytes) -> str:
+        try:
+            return progress.signer(self._domain, signature)
+        except IntegrityError as error:
+            raise InputError(error.what, got=error.got, expected=error.expected) from None
 
     def _keep(self, progress: Progress) -> None:
         with self._lock:

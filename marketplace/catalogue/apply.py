@@ -14,7 +14,16 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, select
 
 from marketplace.catalogue.fold import Tables, fold
 from marketplace.catalogue.record import from_row, to_row
-from marketplace.catalogue.rows import DOCUMENTS, FOLDED, SOURCES, Announcement, Asset, EventRow, Listing, OfferDocument
+from marketplace.catalogue.rows import (
+    DOCUMENTS,
+    FOLDED,
+    SOURCES,
+    Announcement,
+    Asset,
+    EventRow,
+    Listing,
+    OfferDocument,
+)
 from marketplace.catalogue.schema import TABLES, clear, fetch, get, put
 from marketplace.core.events import Event
 

@@ -19,6 +19,7 @@ from marketplace.catalogue.rows import Asset, Job, Listing, Node, OfferDocument
 from marketplace.catalogue.schema import TABLES, fetch, get
 from marketplace.core.eip712 import ZERO_ADDRESS
 from marketplace.core.ids import Kind
+from marketplace.core.terms import Purpose
 from marketplace.errors import InputError
 
 MAX_TEXT = 200
@@ -74,14 +75,14 @@ class Place:
 class Query:
     """What is looked for; empty fields do not filter. max_price: token units per use, of an offer open to anyone.
 
-    purpose: as the terms name it. Raises InputError for text or limits out of bounds.
+    purpose: allowed by the terms. Raises InputError for text or limits out of bounds.
     """
 
     text: str = ""
     kind: Kind | None = None
     owner: str | None = None
     max_price: int | None = None
-    purpose: str | None = None
+    purpose: Purpose | None = None
     limit: int = 20
     after: Place | None = None
 

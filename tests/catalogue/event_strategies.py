@@ -14,11 +14,24 @@ from marketplace.core.ids import Kind, asset_id
 from marketplace.core.job import Receipt
 
 ACCOUNTS = ["0x" + str(n) * 40 for n in range(1, 5)]
-ASSETS = [asset_id(kind, ACCOUNTS[0], bytes([n]) * 32) for n, kind in enumerate((1, 1, 2, 3)) for kind in [Kind(kind)]]
+ASSETS = [
+    asset_id(kind, ACCOUNTS[0], bytes([n]) * 32)
+    for n, kind in enumerate((1, 1, 2, 3))
+    for kind in [Kind(kind)]
+]
 DIGESTS = [bytes([n]) * 32 for n in range(1, 5)]
 CONTRACTS = ["0x" + letter * 40 for letter in "ab"]
 
-_BITS = {"uses": 16, "index": 16, "last_day": 16, "price": 48, "fee": 48, "refund": 48, "epoch": 32, "until": 40}
+_BITS = {
+    "uses": 16,
+    "index": 16,
+    "last_day": 16,
+    "price": 48,
+    "fee": 48,
+    "refund": 48,
+    "epoch": 32,
+    "until": 40,
+}
 
 
 def _receipts() -> st.SearchStrategy[Receipt]:
@@ -52,9 +65,9 @@ def _event(kind: type[Event]) -> st.SearchStrategy[Event]:
 
 def chains(max_size: int = 30) -> st.SearchStrategy[list[Event]]:
     """Lists of events with rising positions, one to three in a block."""
-    return st.lists(st.sampled_from(sorted(EVENTS)).flatmap(lambda name: _event(EVENTS[name])), max_size=max_size).map(
-        place
-    )
+    return st.lists(
+        st.sampled_from(sorted(EVENTS)).flatmap(lambda name: _event(EVENTS[name])), max_size=max_size
+    ).map(place)
 
 
 def place(events: list[Event], first_block: int = 1, salt: int = 0) -> list[Event]:

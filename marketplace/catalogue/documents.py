@@ -1,0 +1,236 @@
+"""Listings and offers from the shared store: fetched by digest, parsed by the core's types, never believed.
+
+A document that is missing, or whose bytes are wrong, is `unavailable` and tried again, ever more rarely; one that
+arrived and does not fit is `invalid` for good, since its digest fixes its bytes. Neither stops anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import Connection, exists, select
+
+from marketplace.catalogue.rows import Announcement, Asset, Listing, OfferDocument, Row
+from marketplace.catalogue.schema import TABLES, Database, fetch, get, put
+from marketplace.catalogue.search import Status, fold_case
+from marketplace.core import dataset
+from marketplace.core.canonical import canonical
+from marketplace.core.eip712 import ZERO_ADDRESS, Domain
+from marketplace.core.ids import Did, Kind, asset_id, kind_of
+from marketplace.core.offer import Offer, Signed
+from marketplace.core.spec import ModelCard
+from marketplace.core.terms import Purpose, Terms
+from marketplace.errors import InputError, IntegrityError, NotFoundError, SteelyardError, UnavailableError
+from marketplace.storage import ContentStore, get_document
+
+BATCH = 50
+"""Documents fetched before their rows are written."""
+
+FIRST_RETRY = 1.0
+LAST_RETRY = 900.0
+"""Seconds until an unavailable document is tried again: doubling from the first to the last."""
+
+Named = Asset | Announcement
+R = TypeVar("R", bound=Row)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the documents belong: one market and its registry on one chain."""
+
+    domain: Domain
+    registry: str
+
+    def did(self, asset: int) -> Did:
+        return Did(self.domain.chain_id, self.registry, asset)
+
+
+class DocumentReader:
+    """Fills the tables of documents for whatever the chain names and nobody has read yet."""
+
+    def __init__(
+        self,
+        store: ContentStore,
+        database: Database,
+        place: Place,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._database = database
+        self._place = place
+        self._clock = clock
+        self._retries: dict[tuple[object, ...], tuple[float, float]] = {}  # when, and how long it then waits
+
+    def run_once(self) -> int:
+        """Reads up to BATCH documents; returns how many. Raises UnavailableError where the database is."""
+        wanted = self._wanted()
+        rows = [self._read(named) for named in wanted]
+        if rows:
+            with self._database.write() as connection:
+                for named, row in zip(wanted, rows, strict=True):
+                    # The chain may have been reorganised while the store was asked.
+                    now = get(connection, type(named), *named.key())
+                    if now is not None and _digest(now) == _digest(named):
+                        put(connection, [row])
+        return len(rows)
+
+    def _wanted(self) -> list[Named]:
+        with self._database.read() as connection:
+            fresh: list[Named] = [
+                *_unread(connection, Asset, Listing),
+                *_unread(connection, Announcement, OfferDocument),
+            ]
+            again: list[Named] = [
+                *_unavailable(connection, Asset, Listing),
+                *_unavailable(connection, Announcement, OfferDocument),
+            ]
+        now = self._clock()
+        self._retries = {named.key(): self._retries.get(named.key(), (now, FIRST_RETRY)) for named in again}
+        due = [named for named in again if self._retries[named.key()][0] <= now]
+        due.sort(key=lambda named: self._retries[named.key()][0])
+        return [*fresh, *due][:BATCH]
+
+    def _read(self, named: Named) -> Listing | OfferDocument:
+        row: Listing | OfferDocument
+        if isinstance(named, Asset):
+            row = read_listing(self._store, named, self._place)
+        else:
+            row = read_offer(self._store, named, self._place.domain)
+        if row.status == Status.unavailable:
+            _, delay = self._retries.get(named.key(), (0.0, FIRST_RETRY))
+            self._retries[named.key()] = (self._clock() + delay, min(delay * 2, LAST_RETRY))
+        return row
+
+
+def _digest(named: Named) -> bytes:
+    return named.metadata if isinstance(named, Asset) else named.document
+
+
+def _unread(connection: Connection, named: type[R], document: type[Row]) -> list[R]:
+    names, documents = TABLES[named], TABLES[document]
+    found = exists().where(*(documents.c[name] == names.c[name] for name in named.KEY))
+    query = select(names).where(~found).order_by(names.c.block, names.c.log_index).limit(BATCH)
+    return fetch(connection, named, query)
+
+
+def _unavailable(connection: Connection, named: type[R], document: type[Row]) -> list[R]:
+    names, documents = TABLES[named], TABLES[document]
+    same = [documents.c[name] == names.c[name] for name in named.KEY]
+    return fetch(connection, named, select(names).where(*same, documents.c.status == Status.unavailable))
+
+
+def read_listing(store: ContentStore, asset: Asset, place: Place) -> Listing:
+    """What the store holds under an asset's metadata digest. Never raises: what is wrong stands in the row."""
+    try:
+        read = {Kind.dataset: _dataset, Kind.model: _model}.get(kind_of(asset.asset_id), _unknown)
+        return read(store, asset, place)
+    except Exception as error:
+        status, reason = _outcome(error)
+        return Listing(asset.asset_id, asset.metadata, status, reason, "", "", "", "", "")
+
+
+def _dataset(store: ContentStore, asset: Asset, place: Place) -> Listing:
+    block = _fetch(store, asset.metadata)
+    listing = dataset.Listing.parse(block)
+    if listing.did != place.did(asset.asset_id):
+        raise InputError(
+            "the listing names another asset", got=listing.did, expected=place.did(asset.asset_id)
+        )
+    terms = Terms.parse(_fetch(store, listing.terms.digest))
+    if terms.asset != listing.did:
+        raise InputError("the terms are for another asset", got=terms.asset, expected=listing.did)
+    words = (listing.name, listing.slug, listing.description, listing.creator.name, *listing.keywords)
+    return Listing(
+        asset_id=asset.asset_id,
+        digest=asset.metadata,
+        status=Status.ok,
+        reason="",
+        name=listing.name,
+        description=listing.description,
+        purposes=_spaced(terms.purposes or Purpose),
+        words=fold_case(" ".join(words)),
+        document=block.decode(),
+    )
+
+
+def _model(store: ContentStore, asset: Asset, place: Place) -> Listing:
+    block = _fetch(store, asset.metadata)
+    card = ModelCard.parse(block)
+    if asset_id(Kind.model, asset.publisher, bytes.fromhex(card.job[2:])) != asset.asset_id:
+        raise InputError("the model card names another model's job", got=card.job)
+    description = f"Trained by {card.algorithm_name} on {card.dataset}."
+    return Listing(
+        asset_id=asset.asset_id,
+        digest=asset.metadata,
+        status=Status.ok,
+        reason="",
+        name=card.name,
+        description=description,
+        purposes=_spaced(purpose for purpose in Purpose if purpose == card.purpose),
+        words=fold_case(f"{card.name} {description}"),
+        document=block.decode(),
+    )
+
+
+def _unknown(store: ContentStore, asset: Asset, place: Place) -> Listing:
+    raise InputError(
+        "there is no form of listing for this kind of asset yet", got=kind_of(asset.asset_id).name
+    )
+
+
+def read_offer(store: ContentStore, announcement: Announcement, domain: Domain) -> OfferDocument:
+    """What the store holds under an announcement. Never raises: what is wrong stands in the row."""
+    key = announcement.offer_digest, announcement.document, announcement.asset_id
+    try:
+        signed = Signed.parse(_fetch(store, announcement.document))
+        offer = signed.struct
+        if not isinstance(offer, Offer):
+            raise InputError("the announced document is no offer", got=type(offer).__name__, expected="Offer")
+        if offer.asset_id != announcement.asset_id:
+            raise InputError(
+                "the offer is for another asset", got=offer.asset_id, expected=announcement.asset_id
+            )
+        digest = offer.digest(domain)
+        if digest != announcement.offer_digest:
+            raise IntegrityError("the announced digest is another offer's", expected="0x" + digest.hex())
+        signer = offer.signer(domain, signed.signature)
+    except Exception as error:
+        status, reason = _outcome(error)
+        return OfferDocument(*key, status, reason, ZERO_ADDRESS, ZERO_ADDRESS, ZERO_ADDRESS, 0, 0, 0, "")
+    return OfferDocument(
+        *key,
+        status=Status.ok,
+        reason="",
+        signer=signer,
+        provider=offer.provider,
+        buyer=offer.buyer,
+        price=offer.price,
+        valid_until=offer.valid_until,
+        epoch=offer.epoch,
+        text=canonical({"offer": offer.to_json(), "signature": "0x" + signed.signature.hex()}).decode(),
+    )
+
+
+def _fetch(store: ContentStore, digest: bytes) -> bytes:
+    try:
+        return get_document(store, digest)
+    except IntegrityError as error:
+        # The digest still names a document; the store may yet come by the right bytes.
+        raise UnavailableError("the store holds other bytes under this name") from error
+
+
+def _outcome(error: Exception) -> tuple[str, str]:
+    """Status and reason. Any exception is taken: a stranger's document must not stop the catalogue by a bug of ours."""
+    if isinstance(error, NotFoundError | UnavailableError):
+        return Status.unavailable, error.what[:500]
+    if isinstance(error, SteelyardError):
+        return Status.invalid, str(error)[:2_000]
+    return Status.invalid, f"reading it failed: {type(error).__name__}"
+
+
+def _spaced(words: Iterable[str]) -> str:
+    # A space on both sides of each, so that LIKE finds whole words.
+    return f" {' '.join(words)} "

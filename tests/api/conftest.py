@@ -1,0 +1,139 @@
+"""A hub over real HTTP, its catalogue filled by hand with the story of one dataset and one job."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+
+from marketplace.api.hub import Hub, create_app
+from marketplace.catalogue.apply import append
+from marketplace.catalogue.schema import Database
+from marketplace.chain.contracts import CONTRACTS
+from marketplace.chain.deploy import Deployment
+from marketplace.core.eip712 import Domain
+from marketplace.core.events import AccessBought, AssetPublished, Event, JobOpened, NodeSet, Position
+from marketplace.core.ids import Kind, asset_id
+from marketplace.core.job import Progress, Request
+
+PROVIDER = Account.from_key(b"\x01" * 32)
+BUYER = Account.from_key(b"\x02" * 32)
+NODE = Account.from_key(b"\x03" * 32)
+ASSET = asset_id(Kind.dataset, PROVIDER.address, b"\x05" * 32)
+OFFER = b"\x06" * 32
+REQUEST = Request(OFFER, BUYER.address, 0, b"\x07" * 32, b"\x08" * 32)
+JOB = REQUEST.job_id
+JOB_TEXT = "0x" + JOB.hex()
+
+DEPLOYMENT = Deployment(
+    chain_id=31_337,
+    genesis=b"\x09" * 32,
+    first_block=1,
+    window=86_400,
+    job_time=86_400,
+    addresses={name: Account.from_key(bytes([40 + n]) * 32).address for n, name in enumerate(CONTRACTS)},
+    code_hashes={name: bytes([n]) * 32 for n, name in enumerate(CONTRACTS)},
+)
+DOMAIN = Domain(DEPLOYMENT.chain_id, DEPLOYMENT.market)
+
+
+def at(block: int, index: int = 0) -> Position:
+    return Position(block, index, block.to_bytes(32), index.to_bytes(32))
+
+
+def story() -> list[Event]:
+    """A dataset, its provider's node, a grant and one open job."""
+    market = DEPLOYMENT.market
+    return [
+        AssetPublished(at(1), DEPLOYMENT.asset_registry, ASSET, PROVIDER.address, b"\x0a" * 32),
+        NodeSet(at(2), DEPLOYMENT.participants, PROVIDER.address, NODE.address, b"\x0b" * 32, 1),
+        AccessBought(at(3), market, OFFER, BUYER.address, PROVIDER.address, ASSET, 100, 5, 30_000),
+        JobOpened(
+            at(4),
+            market,
+            JOB,
+            PROVIDER.address,
+            BUYER.address,
+            OFFER,
+            0,
+            b"\x07" * 32,
+            b"\x08" * 32,
+            100,
+            2**33,
+        ),
+    ]
+
+
+@dataclass
+class RunningHub:
+    """A hub that answers at `url`."""
+
+    url: str
+    hub: Hub
+    client: httpx.Client
+
+    def add(self, *events: Event) -> None:
+        """What the indexer does with new events."""
+        with self.hub.database.write() as connection:
+            append(connection, events)
+        self.hub.pulse.beat()
+
+    def post(
+        self, *, sequence: int = 1, stage: str = "training", by: LocalAccount = NODE, job: bytes = JOB
+    ) -> httpx.Response:
+        progress = Progress(job, sequence, stage, 1, 5)
+        return self.client.post(f"/jobs/0x{job.hex()}/progress", json=signed(progress, by))
+
+
+def signed(progress: Progress, by: LocalAccount, domain: Domain = DOMAIN) -> dict[str, object]:
+    signature = by.unsafe_sign_hash(progress.digest(domain)).signature
+    return {"progress": progress.to_json(), "signature": "0x" + bytes(signature).hex()}
+
+
+@contextlib.contextmanager
+def serving(hub: Hub) -> Iterator[str]:
+    """Serves in a thread on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(create_app(hub), log_level="error", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            deadline = time.monotonic() + 20
+            while not server.started and time.monotonic() < deadline:
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            hub.pulse.close()
+            server.should_exit = True
+            thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    yield from _running(tmp_path_factory.mktemp("hub"))
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[RunningHub]:
+    """As `running`, for one test alone."""
+    yield from _running(tmp_path)
+
+
+def _running(folder: Path) -> Iterator[RunningHub]:
+    hub = Hub(Database(folder / "hub.db"), DEPLOYMENT)
+    with hub.database.write() as connection:
+        append(connection, story())
+    with serving(hub) as url, httpx.Client(base_url=url, timeout=20, trust_env=False) as client:
+        yield RunningHub(url, hub, client)
+    hub.database.close()
