@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickletools
 import re
+import warnings
 from itertools import islice
 
 _BEGINNINGS = (
@@ -46,9 +47,11 @@ def is_text_pickle(data: bytes) -> bool:
     names: set[str] = set()
     steps = 0
     try:
-        for operation, _, _ in islice(pickletools.genops(data), _MANY_STEPS):
-            names.add(operation.name)
-            steps += 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes that pickle reads and Python deprecates
+            for operation, _, _ in islice(pickletools.genops(data), _MANY_STEPS):
+                names.add(operation.name)
+                steps += 1
     except (ValueError, OverflowError, IndexError, KeyError, EOFError):
         return bool(names & _CALLING)
     return steps == _MANY_STEPS or bool(names & _TELLING)
