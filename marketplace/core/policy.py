@@ -126,7 +126,7 @@ def evaluate(terms: Terms | NotUnderstood, context: Context) -> Judgement:
     """Judges one job. Total: every input gets an answer, and what is not permitted is denied."""
     if not isinstance(terms, Terms):
         return Deny(
-            f"the terms cannot be judged, so nothing may run: {terms.what}", Rule.terms_not_understood
+            f"the terms are not understood, so nothing may run: {terms.what}", Rule.terms_not_understood
         )
     denial = _broken_limit(terms, context)
     if denial:
