@@ -14,6 +14,7 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 from marketplace.core.eip712 import Struct
+from marketplace.errors import IntegrityError
 
 
 class State(IntEnum):
@@ -194,4 +195,11 @@ class Job:
 
     @classmethod
     def from_tuple(cls, values: tuple[Any, ...]) -> Self:
-        return cls(str(values[0]), int(values[1]), State(values[2]), int(values[3]), bytes(values[4]))
+        """From what a view returned. Raises IntegrityError for a state that the contract does not have."""
+        try:
+            state = State(values[2])
+        except ValueError:
+            raise IntegrityError(
+                "a job is in no known state", got=values[2], expected="0 to 7", do="Use another endpoint."
+            ) from None
+        return cls(str(values[0]), int(values[1]), state, int(values[3]), bytes(values[4]))

@@ -16,6 +16,7 @@ from marketplace.core.events import (
     ApprovalAnnounced,
     AssetPublished,
     Event,
+    JobFailed,
     JobFaulted,
     OfferAnnounced,
     Position,
@@ -114,6 +115,7 @@ class JobRecord:
     to_buyer: int = 0
     receipt: ReceiptSubmitted | None = None
     fault: JobFaulted | None = None
+    failed: JobFailed | None = None
     model: int | None = None
 
     @property
@@ -184,6 +186,13 @@ class Ledger:
         unused = sum(record.grant.unused() * record.grant.price for record in self.grants.values())
         running = sum(record.held() for record in self.jobs.values())
         return sum(self.balances.values()) + running + unused
+
+
+def show(value: object) -> str:
+    """A value as findings print it: bytes in hex, anything else as text, at most 500 characters."""
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(show, value))})"[:500]
+    return ("0x" + value.hex() if isinstance(value, bytes) else str(value))[:500]
 
 
 def grant_text(key: GrantKey) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from marketplace.core.ledger import GrantKey, GrantRecord, JobRecord, Ledger
+from marketplace.core.ledger import GrantKey, GrantRecord, JobRecord, Ledger, show
 
 
 class Illegal(Exception):  # noqa: N818  # never leaves the replay: it becomes a Finding
@@ -12,11 +12,7 @@ class Illegal(Exception):  # noqa: N818  # never leaves the replay: it becomes a
 
     def __init__(self, rule: str, expected: object, got: object) -> None:
         super().__init__(rule)
-        self.rule, self.expected, self.got = rule, _text(expected), _text(got)
-
-
-def _text(value: object) -> str:
-    return "0x" + value.hex() if isinstance(value, bytes) else str(value)
+        self.rule, self.expected, self.got = rule, show(expected), show(got)
 
 
 def same(rule: str, expected: object, got: object) -> None:

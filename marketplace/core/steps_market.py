@@ -179,12 +179,14 @@ def on_failed(ledger: Ledger, event: JobFailed) -> None:
     if record.job.state is not State.faulted:
         same("a fault of the node earns no fee", 0, event.fee)
         _refund(ledger, event, Action.fail_node, event.refund)
+        record.failed = event
         return
     to = _move(ledger, event, record, Action.finalise)
     same("the fee is the one of the fault", record.job.price, event.fee)
     same("the refund was paid with the fault", 0, event.refund)
     same("the report is the one of the fault", record.job.receipt, event.report)
     _finish(ledger, record, to, to_provider=event.fee)
+    record.failed = event
 
 
 def _finish(ledger: Ledger, record: JobRecord, to: State, *, to_provider: int = 0, to_buyer: int = 0) -> None:
