@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from marketplace.core.canonical import canonical
@@ -57,6 +57,9 @@ GOOD = Context(
     max_uses=5,
     expires_at=1_500,
 )
+
+# A busy machine is no failure: no deadline for one example.
+unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 addresses = st.sampled_from([OWNER, BUYER, STRANGER])
 digests = st.sampled_from([LISTED, OTHER, b"\x03" * 32])
@@ -118,12 +121,14 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
     return value
 
 
+@unhurried
 @given(terms())
 def test_terms_come_back_from_their_block(given_terms: Terms) -> None:
     assert Terms.parse(given_terms.to_bytes()) == given_terms
     assert given_terms.cid.digest == given_terms.digest
 
 
+@unhurried
 @given(terms(), contexts)
 def test_evaluate_answers_every_context(given_terms: Terms, context: Context) -> None:
     judgement = evaluate(given_terms, context)
@@ -146,6 +151,7 @@ NARROWINGS = {
 }
 
 
+@unhurried
 @given(terms(), contexts, st.sampled_from(sorted(NARROWINGS)))
 def test_adding_a_constraint_never_turns_a_denial_into_a_permit(
     given_terms: Terms, context: Context, narrowing: str
@@ -159,6 +165,7 @@ def test_adding_a_constraint_never_turns_a_denial_into_a_permit(
         assert after.review_output or after.opaque_outputs <= before.opaque_outputs
 
 
+@unhurried
 @given(terms(), st.data(), st.text(min_size=1, max_size=12), json_values)
 def test_anything_added_anywhere_denies_and_is_named(
     given_terms: Terms, data: st.DataObject, key: str, value: Any
@@ -178,6 +185,7 @@ def test_anything_added_anywhere_denies_and_is_named(
     assert "understood" in judgement.reason
 
 
+@unhurried
 @given(terms(), st.data())
 def test_anything_taken_out_changes_the_meaning_or_denies(given_terms: Terms, data: st.DataObject) -> None:
     document = json.loads(given_terms.to_bytes())
@@ -189,18 +197,21 @@ def test_anything_taken_out_changes_the_meaning_or_denies(given_terms: Terms, da
     assert read != given_terms
 
 
+@unhurried
 @given(json_values)
 def test_parse_of_any_json_raises_only_input_errors(value: Any) -> None:
     with pytest.raises(InputError):
         Terms.parse(canonical(value))
 
 
+@unhurried
 @given(st.binary(max_size=200))
 def test_parse_of_any_bytes_raises_only_input_errors(data: bytes) -> None:
     with pytest.raises(InputError):
         Terms.parse(data)
 
 
+@unhurried
 @given(terms(), st.data(), json_values)
 def test_parse_of_mangled_terms_raises_only_input_errors(
     given_terms: Terms, data: st.DataObject, value: Any
@@ -360,6 +371,7 @@ def test_describe_says_what_holds() -> None:
     assert "2 listed algorithms run " in open_text
 
 
+@unhurried
 @given(terms())
 def test_describe_has_words_for_all_terms(given_terms: Terms) -> None:
     assert all(line.endswith(".") for line in describe(given_terms))
@@ -374,6 +386,7 @@ def test_a_reason_fits_the_chain_and_comes_back() -> None:
             reason_bytes32(bad)
 
 
+@unhurried
 @given(st.binary(min_size=32, max_size=32))
 def test_a_reason_that_strangers_wrote_is_shown_as_hex(reason: bytes) -> None:
     code = reason_code(reason)
