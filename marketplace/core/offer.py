@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-from marketplace.core.canonical import canonical, parse_json
+from eth_utils.crypto import keccak
 
+from marketplace.core.canonical import canonical, parse_json
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, Domain, Struct
 from marketplace.errors import InputError, IntegrityError
 
@@ -96,6 +97,25 @@ class Release(Struct):
     output_digest: bytes
 
     TYPES: ClassVar[tuple[tuple[str, str], ...]] = (("jobId", "bytes32"), ("outputDigest", "bytes32"))
+
+
+@dataclass(frozen=True)
+class Wrap(Struct):
+    """The owner wrapped a dataset's key for its node. header: SHA-256 of the sealed data's header block."""
+
+    asset_id: int
+    header: bytes
+    key_digest: bytes
+
+    TYPES: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("assetId", "uint256"),
+        ("header", "bytes32"),
+        ("keyDigest", "bytes32"),
+    )
+
+    @classmethod
+    def of(cls, asset_id: int, header: bytes, wrapped_key: bytes) -> Self:
+        return cls(asset_id, header, keccak(wrapped_key))
 
 
 _SIGNED: dict[str, type[Struct]] = {"Offer": Offer, "Approval": Approval, "Release": Release}

@@ -1,0 +1,112 @@
+"""`steelyard request`: what waits for the owner, what it would do, yes or no."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from compute.provider import requests
+from compute.provider.cli import journal_of, outputs_of
+from compute.provider.journal import Step
+from marketplace.cli.output import table
+from marketplace.cli.session import SEALING_KEY, Session, parse_job_id, session
+from marketplace.hub import printable
+
+_MOST_SHOWN = 4_000
+
+JobId = Annotated[str, typer.Argument(help="0x and 64 hex digits")]
+
+
+def request_list(context: typer.Context) -> None:
+    """Jobs that wait for you."""
+    here = session(context)
+    rows = [
+        {
+            "job": "0x" + entry.job_id.hex(),
+            "waits_for": "approval of the algorithm"
+            if entry.step is Step.approval
+            else "release of the output",
+            "buyer": entry.request.buyer,
+            "until": entry.until,
+        }
+        for entry in requests.waiting(journal_of(here))
+    ]
+    cells = [(row["job"], row["waits_for"], row["buyer"]) for row in rows]
+    then = f"steelyard request show {rows[0]['job']}" if rows else None
+    here.output.result(
+        {"requests": rows}, [table("Requests", ("job", "waits for", "buyer"), cells)], then=then
+    )
+
+
+def request_show(context: typer.Context, job: JobId) -> None:
+    """Everything the owner should read before deciding; buyers' text is shown without control characters."""
+    here = session(context)
+    pending = _pending(here, job)
+    manifest, spec = pending.order.algorithm.manifest, pending.order.spec
+    files = pending.output if pending.output is not None else dict(pending.order.algorithm.files)
+    kind = "output" if pending.output is not None else "algorithm"
+    lines: list[Any] = [
+        f"{kind} of job {job}",
+        f"buyer {pending.entry.request.buyer}, purpose {printable(spec.purpose, 100)} (declared)",
+        f"algorithm {manifest.name} {manifest.version}: {printable(manifest.description, 500)}",
+        f"parameters {pending.order.parameters}",
+    ]
+    for name, data in files.items():
+        lines += [f"--- {name} ({len(data)} bytes)", _text(data)]
+    value = {
+        "job": job,
+        "kind": kind,
+        "buyer": pending.entry.request.buyer,
+        "purpose": spec.purpose,
+        "algorithm": {"name": manifest.name, "digest": pending.entry.request.algorithm},
+        "parameters": pending.order.parameters,
+        "files": [{"name": name, "bytes": len(data), "text": _text(data)} for name, data in files.items()],
+    }
+    here.output.result(
+        value, lines, then=f"steelyard request approve {job}   (or: steelyard request refuse {job})"
+    )
+
+
+def _pending(here: Session, job: str) -> requests.Pending:
+    private = here.keyring.sealing_key(SEALING_KEY).private
+    return requests.show(
+        here.chain, here.store, outputs_of(here), journal_of(here), parse_job_id(job), private
+    )
+
+
+def _text(data: bytes) -> str:
+    try:
+        lines = data[: _MOST_SHOWN * 4].decode().splitlines()
+    except UnicodeDecodeError:
+        return f"(not text; begins {data[:16].hex()})"
+    shown = "\n".join(printable(line, _MOST_SHOWN) for line in lines)
+    return (
+        shown
+        if len(shown) <= _MOST_SHOWN
+        else shown[:_MOST_SHOWN] + "\n(cut here; read the whole before you approve)"
+    )
+
+
+def request_approve(context: typer.Context, job: JobId) -> None:
+    """Sign: this algorithm may run for this buyer; or, at the review, this output may leave."""
+    here = session(context)
+    struct, sent = requests.approve(
+        here.chain, here.store, journal_of(here), here.account, parse_job_id(job), now=int(time.time())
+    )
+    kind = type(struct).__name__
+    here.output.result(
+        {"job": job, "signed": kind, "transaction": sent.transaction, "gas": sent.gas_used},
+        [f"{kind} signed and announced; transaction {sent.transaction}"],
+        then="steelyard request list",
+    )
+
+
+def request_refuse(context: typer.Context, job: JobId) -> None:
+    """Say no: the node rejects the job and the buyer gets everything back."""
+    here = session(context)
+    requests.refuse(journal_of(here), parse_job_id(job))
+    here.output.result(
+        {"job": job, "refused": True}, ["refused; the node rejects the job"], then="steelyard request list"
+    )

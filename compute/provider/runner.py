@@ -1,0 +1,221 @@
+"""One job in the sandbox: open the data, run, review what came out, seal it to the buyer's result key.
+
+Plaintext of the dataset exists only in the scratch folder (memory) and only while this runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from eth_utils.crypto import keccak
+
+from compute.provider.judge import Verdict
+from compute.provider.release import ReleaseRefused, review
+from compute.provider.vault import Vault, VaultRecord
+from compute.sandbox import Ending, Limits, Outcome, Sandbox, Task, environment_digest
+from marketplace.core import bundle, envelope
+from marketplace.core.canonical import canonical
+from marketplace.core.eip712 import Domain
+from marketplace.core.ids import Did
+from marketplace.core.job import Fault, Receipt
+from marketplace.core.manifest import Manifest
+from marketplace.errors import UnavailableError
+from marketplace.storage import ContentStore
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with a stage, steps done, and steps in all (0 and 0 where unknown)."""
+
+_PROGRESS = re.compile(r'::progress \{"done": ?(\d{1,9}), ?"of": ?(\d{1,9})\}')
+_MIB = 1024 * 1024
+_BLAME_ALGORITHM = {
+    Ending.memory: "out-of-memory",
+    Ending.processes: "too-many-processes",
+    Ending.wall_time: "out-of-time",
+    Ending.cpu_time: "out-of-cpu-time",
+    Ending.output: "output-too-large",
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed. code: at most 32 characters; detail never quotes the algorithm's log."""
+
+    fault: Fault
+    code: str
+    detail: str
+    started_at: int
+    finished_at: int
+
+
+@dataclass(frozen=True)
+class Success:
+    """A sealed output. wrapped_key: for the buyer; own_wrap: for the provider's review. names: released files."""
+
+    receipt: Receipt
+    wrapped_key: bytes
+    own_wrap: bytes
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The node's X25519 sealing key pair, 32 bytes each."""
+
+    public: bytes
+    private: bytes
+
+
+class Runner:
+    """Runs jobs, one at a time, for one node."""
+
+    def __init__(
+        self, sandbox: Sandbox, vault: Vault, outputs: ContentStore, keys: Keys, domain: Domain
+    ) -> None:
+        self._sandbox, self._vault, self._outputs = sandbox, vault, outputs
+        self._keys, self._domain = keys, domain
+
+    def run(
+        self,
+        job_id: bytes,
+        verdict: Verdict,
+        record: VaultRecord,
+        listing: bytes,
+        *,
+        seconds: int,
+        on_line: Callable[[str], None],
+        on_progress: OnProgress,
+        stop: threading.Event,
+    ) -> Success | Failure:
+        """Runs a judged job. seconds: left until the node must have an answer.
+
+        Raises SteelyardErrors only for what is the node's own trouble.
+        """
+        on_progress("opening data", 0, 0)
+        with self._plaintext(record, verdict.order.offer.provider) as data:
+            task = _task(verdict, record, data, listing, seconds)
+
+            def line(text: str) -> None:
+                if found := _PROGRESS.fullmatch(text.strip()):
+                    on_progress("running", int(found[1]), int(found[2]))
+                else:
+                    on_line(text)
+
+            on_progress("running", 0, 0)
+            with self._sandbox.run(task, line, stop) as outcome:
+                return self._judge_outcome(job_id, verdict, record, outcome, seconds)
+
+    @contextmanager
+    def _plaintext(self, record: VaultRecord, owner: str) -> Iterator[Path]:
+        """The dataset as one read-only file in memory, gone afterwards."""
+        pieces = self._vault.open(record, self._keys.private, domain=self._domain, owner=owner)
+        with self._sandbox.folder() as folder:
+            path = folder / "0"
+            try:
+                with path.open("xb") as file:
+                    for piece in pieces:
+                        file.write(piece)
+            except OSError as error:
+                raise UnavailableError(
+                    "the data does not fit into the scratch memory",
+                    got=error.strerror,
+                    do="Give the node more memory.",
+                ) from error
+            path.chmod(0o444)  # the folder lets nobody in; the sandbox binds the file alone
+            yield path
+
+    def _judge_outcome(
+        self, job_id: bytes, verdict: Verdict, record: VaultRecord, outcome: Outcome, seconds: int
+    ) -> Success | Failure:
+        failure = _failure(outcome, verdict.order.algorithm.manifest, seconds)
+        if failure:
+            return failure
+        try:
+            released = review(
+                outcome.outputs,
+                verdict.order.algorithm.manifest,
+                opaque_allowed=verdict.permit.opaque_outputs,
+            )
+        except ReleaseRefused as refused:
+            return Failure(
+                Fault[refused.fault],
+                "output-refused",
+                refused.reason,
+                outcome.started_at,
+                outcome.finished_at,
+            )
+        return self._seal(job_id, verdict, record, outcome, released.files)
+
+    def _seal(
+        self, job_id: bytes, verdict: Verdict, record: VaultRecord, outcome: Outcome, files: dict[str, bytes]
+    ) -> Success:
+        key, prefix, name = os.urandom(32), os.urandom(7), "0x" + job_id.hex()
+        header = envelope.seal(
+            BytesIO(bundle.pack(files)), id=name, key=key, prefix=prefix, put=self._outputs.put
+        )
+        result_key = bytes.fromhex(verdict.order.spec.result_key[2:])
+        wrapped = envelope.wrap(key, result_key, envelope.wrap_info("buyer", header.body, name))
+        own = envelope.wrap(key, self._keys.public, envelope.wrap_info("node", header.body, name))
+        receipt = Receipt(
+            job_id,
+            bytes.fromhex(record.header[2:]),
+            header.digest,
+            keccak(wrapped),
+            environment_digest(),
+            int(self._sandbox.probe()),
+            outcome.started_at,
+            outcome.finished_at,
+        )
+        return Success(receipt, wrapped, own, tuple(files))
+
+
+def _task(verdict: Verdict, record: VaultRecord, data: Path, listing: bytes, seconds: int) -> Task:
+    order, folder = verdict.order, Did.parse(record.did).folder
+    limits = order.algorithm.manifest.limits
+    largest = sum(output.max_bytes for output in order.algorithm.manifest.outputs)
+    return Task(
+        inputs={
+            f"{folder}/0": data,
+            record.filename: data,
+            "algoCustomData.json": canonical(order.parameters),
+        },
+        transformations=dict(order.algorithm.files),
+        entrypoint=order.algorithm.manifest.entrypoint,
+        ddos={folder: listing},
+        environment={"TRANSFORMATION_DID": order.spec.algorithm.digest},
+        limits=Limits(
+            memory_bytes=limits.memory_bytes,
+            processes=limits.processes,
+            wall_seconds=max(1, min(limits.wall_seconds, seconds)),
+            output_bytes=largest + 16 * _MIB,
+            log_bytes=limits.log_bytes,
+        ),
+    )
+
+
+def _failure(outcome: Outcome, manifest: Manifest, seconds: int) -> Failure | None:
+    times = (outcome.started_at, outcome.finished_at)
+    if outcome.ending is Ending.forbidden_call:
+        return Failure(Fault.policy, "forbidden-call", outcome.detail, *times)
+    if outcome.ending is Ending.stopped:
+        return Failure(Fault.node, "node-stopped", "the node was stopped while the job ran", *times)
+    if outcome.ending is Ending.wall_time and seconds < manifest.limits.wall_seconds:
+        detail = f"the node had {seconds} s left, less than the {manifest.limits.wall_seconds} s that the job may take"
+        return Failure(Fault.node, "deadline", detail, *times)
+    if outcome.ending in _BLAME_ALGORITHM:
+        return Failure(Fault.algorithm, _BLAME_ALGORITHM[outcome.ending], outcome.detail, *times)
+    if outcome.exit_code != 0:
+        return Failure(
+            Fault.algorithm, "crashed", f"the algorithm ended with exit code {outcome.exit_code}", *times
+        )
+    if outcome.refused:
+        return Failure(
+            Fault.policy, "output-refused", f"not regular files: {len(outcome.refused)} of them", *times
+        )
+    return None

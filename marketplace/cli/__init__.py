@@ -1,0 +1,89 @@
+"""The command line: `steelyard <group> <command>`; thin commands over the flows.
+
+Commands of other packages join through the entry-point group `steelyard.commands`, named `group.command`. Only
+the group that is asked for is imported, so that each command starts as fast as what it needs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+
+import typer
+import typer.exceptions
+
+from marketplace.cli.output import Output
+from marketplace.errors import SteelyardError
+
+_HELP = "Steelyard: a market for data that stays with its owner. Every command takes --json."
+_GROUPS = {
+    "chain": "services:chain_app",
+    "gateway": "services:gateway_app",
+    "hub": "services:hub_app",
+    "wallet": "wallet:app",
+    "dataset": "dataset:app",
+    "access": "access:app",
+    "job": "job:app",
+    "model": "model:app",
+    "earnings": "earnings:app",
+    "audit": "audit:app",
+}
+
+
+def build(words: Sequence[str]) -> typer.Typer:
+    """The application, as far as `words` need it: one group, or all of them for help."""
+    app = typer.Typer(help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+    points: dict[str, list[EntryPoint]] = {}
+    for point in sorted(entry_points(group="steelyard.commands"), key=lambda found: found.name):
+        points.setdefault(point.name.partition(".")[0], []).append(point)
+    names = [*_GROUPS, *(name for name in points if name not in _GROUPS)]
+    wanted = [words[0]] if words and words[0] in names else names
+    for name in wanted:
+        app.add_typer(_group(name, points.get(name, [])), name=name)
+    if len(wanted) == 1:
+        app.callback()(lambda: None)  # keeps the group's name in front of its commands
+    return app
+
+
+def _group(name: str, points: list[EntryPoint]) -> typer.Typer:
+    if name in _GROUPS:
+        module, _, attribute = _GROUPS[name].partition(":")
+        group: typer.Typer = getattr(import_module(f"marketplace.cli.{module}"), attribute)
+    else:
+        group = typer.Typer(help=f"Commands for {name}s.", no_args_is_help=True)
+    for point in points:
+        group.command(point.name.partition(".")[2])(point.load())
+    return group
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command. Exit codes: 0 done, 1 a check failed or was refused, 2 usage or bad input."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    output = Output(as_json="--json" in words)
+    sys.exit(run([word for word in words if word != "--json"], output))
+
+
+def run(words: list[str], output: Output) -> int:
+    """One command's exit code; no exception leaves."""
+    try:
+        command = typer.main.get_command(build(words))
+        code = command.main(words, prog_name="steelyard", standalone_mode=False, obj=output)
+    except SteelyardError as error:
+        output.error(error)
+        return error.exit_code
+    except typer.exceptions.TyperException as error:
+        context = getattr(error, "ctx", None)
+        output.usage(error.format_message(), context.get_usage() if context else "")
+        return 2
+    except (typer.Abort, KeyboardInterrupt):
+        output.say("stopped")
+        return 1
+    except BrokenPipeError:
+        return 1
+    except Exception as error:  # a defect: a person still gets a sentence, not a traceback
+        found = f"this should not happen ({type(error).__name__}: {error})"
+        output.error(SteelyardError(found, do="Please report it."))
+        return 1
+    return code if isinstance(code, int) else 0

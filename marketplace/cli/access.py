@@ -1,0 +1,97 @@
+"""`steelyard access`: buy access to a dataset, see it, get money back for what was not used."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from marketplace import purchase
+from marketplace.cli.output import euros, short, table
+from marketplace.cli.session import session
+from marketplace.core.ids import Did
+from marketplace.errors import NotFoundError
+from marketplace.lookup import resolve, usable_offer
+
+app = typer.Typer(help="Access to datasets.", no_args_is_help=True)
+
+Asset = Annotated[str, typer.Argument(help="id, DID, owner/slug or slug")]
+
+
+@app.command()
+def buy(
+    context: typer.Context,
+    asset: Asset,
+    uses: Annotated[int, typer.Option(min=1, max=65_535, help="jobs to pay for")] = 1,
+    pay: Annotated[Literal["permit", "approve"], typer.Option(help="one transaction, or two")] = "permit",
+) -> None:
+    """Buy uses of a dataset at its cheapest offer that is open to you."""
+    here = session(context)
+    token = resolve(here.chain, here.store, asset)
+    announced = usable_offer(here.chain, here.store, token, here.address, here.chain.block_time())
+    cost = uses * announced.offer.price
+    here.output.step(f"buying {uses} uses for {euros(cost)}")
+    sent = purchase.buy(here.chain, here.account, announced, uses, pay=pay)
+    grant = here.chain.grant(announced.digest, here.address)
+    here.output.result(
+        {
+            "offer": announced.digest,
+            "asset": str(token),
+            "uses": uses,
+            "cost": cost,
+            "unused": grant.unused(),
+            "last_day": grant.last_day,
+            "transaction": sent.transaction,
+            "gas": sent.gas_used,
+        },
+        [f"bought {uses} uses for {euros(cost)}; {grant.unused()} unused", f"transaction {sent.transaction}"],
+        then=f"steelyard job start {asset} --algorithm NAME --purpose PURPOSE",
+    )
+
+
+@app.command("list")
+def list_(context: typer.Context) -> None:
+    """Your access: what is paid, used and left."""
+    here = session(context)
+    rows = [
+        {
+            "asset": str(access.asset_id),
+            "offer": access.offer_digest,
+            "paid": access.grant.jobs_paid,
+            "opened": access.grant.jobs_opened,
+            "unused": access.grant.unused(),
+            "ended": purchase.has_ended(access.grant, here.chain.block_time()),
+        }
+        for access in purchase.accesses(here.chain, here.address)
+    ]
+    cells = [
+        (row["asset"], row["paid"], row["opened"], row["unused"], "yes" if row["ended"] else "no")
+        for row in rows
+    ]
+    here.output.result(
+        {"access": rows}, [table("Access", ("asset", "paid", "opened", "unused", "ended"), cells)]
+    )
+
+
+@app.command()
+def refund(context: typer.Context, asset: Asset) -> None:
+    """Claim unused uses of an ended access back to your balance."""
+    here = session(context)
+    token = Did.parse(asset).token if asset.startswith("did:") else resolve(here.chain, here.store, asset)
+    mine = [found for found in purchase.accesses(here.chain, here.address) if found.asset_id == token]
+    unused = [found for found in mine if found.grant.unused()]
+    if not unused:
+        raise NotFoundError(
+            "nothing unused on this dataset", got=asset, do="`steelyard access list` shows all."
+        )
+    sent, amount = purchase.claim_unused(here.chain, here.account, unused[0], here.address)
+    here.output.result(
+        {
+            "offer": unused[0].offer_digest,
+            "amount": amount,
+            "transaction": sent.transaction,
+            "gas": sent.gas_used,
+        },
+        [f"{euros(amount)} credited for {unused[0].grant.unused()} uses of {short(token)}"],
+        then="steelyard earnings withdraw",
+    )

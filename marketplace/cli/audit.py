@@ -1,0 +1,75 @@
+"""`steelyard audit`: verify everything from chain and content alone; needs no wallet, home or hub."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from marketplace.cli.output import table
+from marketplace.cli.session import Session, parse_job_id, session
+from marketplace.core.audit import Check
+from marketplace.core.timeline import Subject
+from marketplace.lookup import resolve
+from marketplace.verify import trace as trace_events
+from marketplace.verify import verify as verify_subject
+
+app = typer.Typer(help="Verify and trace, trusting nobody.", no_args_is_help=True)
+
+About = Annotated[str, typer.Argument(help="all, a job id, or a dataset's id, DID or slug")]
+
+
+@app.command()
+def verify(context: typer.Context, about: About = "all") -> None:
+    """Check everything that can be checked; exit code 1 if any line does not hold."""
+    here = session(context)
+    subject = _subject(here, about)
+    show = None if here.output.as_json else lambda check: here.output.event({}, _line(check))
+    report = verify_subject(here.chain, here.store, subject, show)
+    proved = [check for check in report.checks if check.kind == "proved"]
+    good = sum(check.ok is True for check in proved)
+    claimed = len(report.checks) - len(proved)
+    lines = [
+        f"{good} of {len(proved)} checks hold at block {report.block}; {claimed} lines are claims that nobody proves",
+        f"trust root: deployment file 0x{report.deployment.hex()}",
+        *(f"WRONG: {_text(check)}" for check in report.failures()),
+    ]
+    here.output.result(report.to_json(), lines, then=None if report.ok else f"steelyard audit trace {about}")
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _subject(here: Session, about: str) -> Subject:
+    if about == "all":
+        return None
+    if about.startswith("0x"):
+        return parse_job_id(about)
+    return resolve(here.chain, here.store, about)
+
+
+def _line(check: Check) -> Text:
+    if check.kind == "claimed":
+        return Text(f"claimed  {_text(check)}", style="dim")
+    mark, style = ("ok      ", "green") if check.ok else (f"{check.problem or 'wrong':8}", "bold red")
+    return Text.assemble((f"{mark} ", style), _text(check))
+
+
+def _text(check: Check) -> str:
+    found = f"{check.name} [{check.subject}]: {check.compared}"
+    return found if check.ok else f"{found}; expected {check.expected}; got {check.got}"
+
+
+@app.command()
+def trace(context: typer.Context, about: About = "all") -> None:
+    """What happened, oldest first, with transactions."""
+    here = session(context)
+    entries = trace_events(here.chain, _subject(here, about))
+    rows = [
+        (entry.block, entry.event, ", ".join(f"{name}={value}" for name, value in entry.details.items()))
+        for entry in entries
+    ]
+    here.output.result(
+        {"events": [entry.to_json() for entry in entries]},
+        [table("Events", ("block", "event", "details"), rows)],
+    )

@@ -1,0 +1,190 @@
+"""`steelyard job`: order a job, watch it, open its result, settle it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from marketplace import jobs, purchase, results, settlement
+from marketplace.chain.client import Sent
+from marketplace.cli.output import short, table
+from marketplace.cli.session import Session, parse_job_id, parse_parameters, session
+from marketplace.cli.watching import watch_job
+from marketplace.core.job import Request
+from marketplace.core.terms import Purpose
+from marketplace.errors import RefusedError
+from marketplace.lookup import job_opened, listing_of, request_of, resolve
+
+app = typer.Typer(help="Jobs on other people's data.", no_args_is_help=True)
+
+JobId = Annotated[str, typer.Argument(help="0x and 64 hex digits")]
+
+
+@app.command()
+def start(
+    context: typer.Context,
+    asset: Annotated[str, typer.Argument(help="id, DID, owner/slug or slug")],
+    algorithm: Annotated[str, typer.Option(help="a listed one's name, or a folder with algorithm.toml")],
+    purpose: Annotated[str, typer.Option(help="what the job is for, as the terms name it")],
+    param: Annotated[list[str] | None, typer.Option(help="name=value; repeat")] = None,
+    params: Annotated[Path | None, typer.Option(help="JSON file with parameters")] = None,
+) -> None:
+    """Open a job on access you hold."""
+    here = session(context)
+    declared = Purpose.parse(purpose)
+    values = parse_parameters(param or [], params)
+    token = resolve(here.chain, here.store, asset)
+    access = purchase.usable_access(here.chain, here.address, token)
+    chosen = _algorithm(here, token, algorithm)
+    here.output.step(f"sealing the order for {chosen.parsed.manifest.name}")
+    order = jobs.start(
+        here.chain,
+        here.store,
+        here.keyring,
+        here.account,
+        offer_digest=access.offer_digest,
+        grant=access.grant,
+        algorithm=chosen,
+        parameters=values,
+        purpose=declared,
+    )
+    name = "0x" + order.request.job_id.hex()
+    here.output.result(
+        {
+            "job": name,
+            "algorithm": order.request.algorithm,
+            "listed": chosen.listed,
+            "transaction": order.sent.transaction,
+            "gas": order.sent.gas_used,
+        },
+        [f"job {name} opened", f"transaction {order.sent.transaction}"],
+        then=f"steelyard job watch {name}",
+    )
+
+
+def _algorithm(here: Session, token: int, name: str) -> jobs.Algorithm:
+    if "/" in name or Path(name).is_dir():
+        return jobs.own_algorithm(Path(name))
+    return jobs.listed_algorithm(here.store, listing_of(here.chain, here.store, token), name)
+
+
+@app.command("list")
+def list_(context: typer.Context) -> None:
+    """Your jobs and their states."""
+    here = session(context)
+    rows: list[dict[str, Any]] = []
+    for event in jobs.opened_by(here.chain, here.address):
+        job = here.chain.job(event.job_id)
+        rows.append({"job": event.job_id, "state": job.state.name, "price": job.price, "until": job.until})
+    cells = [("0x" + row["job"].hex(), row["state"]) for row in rows]
+    here.output.result({"jobs": rows}, [table("Jobs", ("job", "state"), cells)])
+
+
+@app.command()
+def status(context: typer.Context, job: JobId) -> None:
+    """Where a job stands, and why."""
+    here = session(context)
+    found = results.status(here.chain, here.store, parse_job_id(job))
+    here.output.result(
+        _status_json(found), [f"{found.job.state.name}" + (f": {found.note}" if found.note else "")]
+    )
+
+
+def _status_json(found: results.Status) -> dict[str, Any]:
+    return {
+        "job": found.request.job_id,
+        "state": found.job.state.name,
+        "until": found.job.until,
+        "note": found.note,
+    }
+
+
+@app.command()
+def watch(context: typer.Context, job: JobId) -> None:
+    """Follow a job until it has an answer: live progress where a hub is set, else the chain's states."""
+    here = session(context)
+    for seen in watch_job(here, parse_job_id(job), until_end=False):
+        here.output.event(seen.to_json(), seen.line)
+
+
+@app.command()
+def wait(
+    context: typer.Context,
+    job: JobId,
+    end: Annotated[
+        bool, typer.Option(help="until money has moved, not only until an answer is there")
+    ] = False,
+) -> None:
+    """Wait quietly until a job has an answer; exit code 1 where it has no result."""
+    here = session(context)
+    job_id = parse_job_id(job)
+    for seen in watch_job(here, job_id, until_end=end):
+        here.output.step(seen.line)
+    found = results.status(here.chain, here.store, job_id)
+    result = found.job.state.name in ("submitted", "settled")
+    then = f"steelyard job result {job} --to FOLDER" if result else None
+    here.output.result(
+        _status_json(found),
+        [f"{found.job.state.name}" + (f": {found.note}" if found.note else "")],
+        then=then,
+    )
+    if not result:
+        raise typer.Exit(1)
+
+
+@app.command()
+def result(
+    context: typer.Context, job: JobId, to: Annotated[Path, typer.Option(help="a new or empty folder")]
+) -> None:
+    """Open a job's result with the key that this home made for it; every digest is checked."""
+    here = session(context)
+    opened = results.open_result(here.chain, here.store, here.keyring, parse_job_id(job))
+    written = results.write_files(opened.files, to)
+    here.output.result(
+        {"job": job, "folder": str(to), "files": [str(path.relative_to(to)) for path in written]},
+        [f"{path}  {path.stat().st_size} bytes" for path in written],
+        then=f"steelyard job accept {job}",
+    )
+
+
+@app.command()
+def accept(context: typer.Context, job: JobId) -> None:
+    """Settle a submitted job now; the provider is credited."""
+    here = session(context)
+    _settled(here, job, settlement.accept(here.chain, here.account, _request(here, job)))
+
+
+@app.command()
+def finalise(context: typer.Context, job: JobId) -> None:
+    """Settle a job whose window is over; anyone may."""
+    here = session(context)
+    sent = settlement.finalise(here.chain, here.account, [parse_job_id(job)])
+    if not sent.events:
+        raise RefusedError(
+            "the window is not over, or the job has ended", got=here.chain.job(parse_job_id(job)).state.name
+        )
+    _settled(here, job, sent)
+
+
+@app.command()
+def expire(context: typer.Context, job: JobId) -> None:
+    """After the deadline without an answer: everything back to the buyer."""
+    here = session(context)
+    _settled(here, job, settlement.expire(here.chain, here.account, _request(here, job)))
+
+
+def _request(here: Session, job: str) -> Request:
+    return request_of(job_opened(here.chain, parse_job_id(job)))
+
+
+def _settled(here: Session, job: str, sent: Sent) -> None:
+    state = here.chain.job(parse_job_id(job)).state.name
+    here.output.result(
+        {"job": job, "state": state, "transaction": sent.transaction, "gas": sent.gas_used},
+        [f"job {short(parse_job_id(job))} is {state}"],
+        then=f"steelyard model register {job} --name NAME"
+        if state == "settled"
+        else "steelyard earnings withdraw",
+    )

@@ -1,0 +1,77 @@
+"""`steelyard chain|gateway|hub run`: the services of a market, each a process of its own on loopback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from eth_account import Account
+
+from marketplace.api.gateway import create_app
+from marketplace.api.hub import serve
+from marketplace.api.serving import serve_app
+from marketplace.chain.deploy import deploy
+from marketplace.chain.embedded import EmbeddedChain
+from marketplace.cli.output import Output
+from marketplace.cli.session import session
+
+chain_app = typer.Typer(help="A development chain.", no_args_is_help=True)
+gateway_app = typer.Typer(help="The shared store's gateway.", no_args_is_help=True)
+hub_app = typer.Typer(help="Catalogue, search and live progress.", no_args_is_help=True)
+
+Host = Annotated[str, typer.Option(help="address to listen on")]
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free one")]
+
+
+@chain_app.command("run")
+def run_chain(
+    context: typer.Context,
+    port: Port = 8545,
+    window: Annotated[int, typer.Option(min=1, help="seconds in which a buyer may object")] = 86_400,
+    job_time: Annotated[int, typer.Option(min=1, help="seconds that a node has for a job")] = 86_400,
+) -> None:
+    """Run a development chain with the contracts on it; it forgets everything when it ends."""
+    here = session(context)
+    with EmbeddedChain(port) as chain:
+        deployer = Account.create(os.urandom(32))
+        chain.faucet(deployer.address)
+        deployment = deploy(chain.url, deployer, window=window, job_time=job_time, pauser=deployer.address)
+        path = here.home / "deployment.json"
+        path.write_bytes(deployment.to_bytes())
+        _ready(here.output, "chain", chain.url, deployment=str(path), digest="0x" + deployment.digest.hex())
+        _until_stopped()
+
+
+def _until_stopped() -> None:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+
+
+@gateway_app.command("run")
+def run_gateway(
+    context: typer.Context,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    folder: Annotated[Path | None, typer.Option(help="default: store/ of this home")] = None,
+) -> None:
+    """Serve the shared store: GET and PUT of blocks by the name of their content."""
+    here = session(context)
+    app = create_app(folder or here.home / "store")
+    serve_app(app, host, port, ready=lambda url: _ready(here.output, "gateway", url))
+
+
+@hub_app.command("run")
+def run_hub(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Serve the catalogue, filled from chain and shared store; it holds nobody's key and cannot trade."""
+    here = session(context)
+    serve(here.settings, host, port, ready=lambda url: _ready(here.output, "hub", url))
+
+
+def _ready(output: Output, what: str, url: str, **more: str) -> None:
+    output.event({"service": what, "url": url, **more}, f"{what} at {url}; Ctrl-C ends it")

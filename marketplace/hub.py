@@ -1,0 +1,80 @@
+"""Asks a hub: search and live progress. What a hub says is a convenience; trade and audit never ask it."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from marketplace.errors import IntegrityError, UnavailableError
+
+_MAX_STEPS = 1 << 32
+
+
+@dataclass(frozen=True)
+class Live:
+    """A node's last word about a job, as the hub passes it on; not proved."""
+
+    stage: str
+    done: int
+    of: int
+
+
+class HubClient:
+    """One hub. url: as `http://127.0.0.1:8000`."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        self._url, self._timeout = url.rstrip("/"), timeout
+
+    def search(self, words: str) -> list[dict[str, Any]]:
+        """Datasets that fit the words, newest first; each has id, owner, slug, name, rows, price."""
+        answer = self._get("/assets", {"query": words, "kind": "dataset", "limit": "100"})
+        try:
+            return [_hit(entry) for entry in answer["assets"]]
+        except (KeyError, TypeError, ValueError):
+            raise IntegrityError(
+                "the hub's answer does not parse", got=self._url, expected="a page of assets"
+            ) from None
+
+    def progress(self, job_id: bytes) -> Live | None:
+        """Live progress, or None: a hub that is away or odd is no reason to stop watching."""
+        try:
+            found = self._get(f"/jobs/0x{job_id.hex()}", {})["progress"]
+            if found is None:
+                return None
+            done, of = int(found["done"]), int(found["of"])
+            fits = 0 <= done <= of < _MAX_STEPS
+            return Live(printable(str(found["stage"]), 80), done if fits else 0, of if fits else 0)
+        except (UnavailableError, IntegrityError, KeyError, TypeError, ValueError):
+            return None
+
+    def _get(self, path: str, query: dict[str, str]) -> Any:
+        try:
+            answer = httpx.get(f"{self._url}{path}", params=query, timeout=self._timeout, trust_env=False)
+            return answer.raise_for_status().json()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise UnavailableError(
+                "the hub does not answer",
+                got=f"{self._url}: {type(error).__name__}",
+                do="Unset STEELYARD_HUB to search the chain itself.",
+            ) from None
+        except ValueError:
+            raise IntegrityError("the hub's answer does not parse", got=self._url, expected="JSON") from None
+
+
+def _hit(entry: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": str(int(entry["id"])),
+        "owner": printable(str(entry["owner"]), 42),
+        "slug": printable(str(entry.get("slug") or ""), 64),
+        "name": printable(str(entry.get("name") or "(listing not read)"), 200),
+        "rows": entry.get("rows"),
+        "price": entry.get("price"),
+    }
+
+
+def printable(text: str, most: int) -> str:
+    """Text from outside as a terminal may show it: no control characters, bounded."""
+    return "".join(c for c in text[:most] if unicodedata.category(c)[0] != "C")

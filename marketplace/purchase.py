@@ -1,0 +1,89 @@
+"""Buying access, and getting money back for what was not used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from eth_account.signers.local import LocalAccount
+
+from marketplace.chain.client import Chain, Sent
+from marketplace.core.events import AccessBought, UnusedClaimed
+from marketplace.core.job import Grant
+from marketplace.errors import InputError, RefusedError
+from marketplace.lookup import AnnouncedOffer
+
+_PERMIT_SECONDS = 1_800
+
+
+@dataclass(frozen=True)
+class Access:
+    """A buyer's grant on an offer."""
+
+    offer_digest: bytes
+    asset_id: int
+    grant: Grant
+
+
+def buy(
+    chain: Chain,
+    account: LocalAccount,
+    announced: AnnouncedOffer,
+    uses: int,
+    *,
+    pay: Literal["permit", "approve"],
+) -> Sent:
+    """Buys `uses` uses: with a permit in one transaction, or with an approval before it.
+
+    Raises InputError for uses out of bounds, RefusedError where money or the contract says no.
+    """
+    offer = announced.offer
+    if not 1 <= uses <= offer.max_uses:
+        raise InputError("that many uses are not on offer", got=uses, expected=f"1 to {offer.max_uses}")
+    cost, held = uses * offer.price, chain.token_balance(account.address)
+    if held < cost:
+        raise RefusedError(
+            "the wallet holds too little",
+            got=f"{held} token units",
+            expected=f"{cost}",
+            do="Fund it, or buy fewer uses.",
+        )
+    if pay == "permit":
+        permit = chain.permit(account, cost, chain.block_time() + _PERMIT_SECONDS)
+        arguments = (offer.to_tuple(), announced.signature, uses, permit)
+        return chain.send("Market", "buyWithPermit", arguments, account)
+    chain.send("TestEuro", "approve", (chain.deployment.market, cost), account)
+    return chain.send("Market", "buy", (offer.to_tuple(), announced.signature, uses), account)
+
+
+def accesses(chain: Chain, buyer: str) -> list[Access]:
+    """All grants of a buyer, oldest first, as they stand now."""
+    bought: dict[bytes, int] = {}
+    for event in chain.logs(types=(AccessBought,), buyer=buyer):
+        bought.setdefault(event.offer_digest, event.asset_id)
+    return [Access(digest, asset, chain.grant(digest, buyer)) for digest, asset in bought.items()]
+
+
+def has_ended(grant: Grant, now: int) -> bool:
+    """Whether no more jobs can be opened on a grant at `now` (Unix seconds)."""
+    return now // 86_400 > grant.last_day
+
+
+def usable_access(chain: Chain, buyer: str, token: int) -> Access:
+    """A grant on an asset with a use left. Raises RefusedError that says what to buy."""
+    now = chain.block_time()
+    mine = [access for access in accesses(chain, buyer) if access.asset_id == token]
+    for access in mine:
+        if access.grant.unused() and not has_ended(access.grant, now):
+            return access
+    why = "every use is spent or ended" if mine else "none was bought"
+    raise RefusedError(
+        f"you hold no usable access to this dataset: {why}", do="Run `steelyard access buy` first."
+    )
+
+
+def claim_unused(chain: Chain, account: LocalAccount, access: Access, buyer: str) -> tuple[Sent, int]:
+    """Credits the buyer for unused uses of an ended grant; returns the amount in token units."""
+    sent = chain.send("Market", "claimUnused", (access.offer_digest, buyer), account)
+    amounts = [event.amount for event in sent.events if isinstance(event, UnusedClaimed)]
+    return sent, sum(amounts)

@@ -1,0 +1,131 @@
+"""A buyer opens what came back: the output of a job, or the report of why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from eth_utils.crypto import keccak
+
+from marketplace.chain.client import Chain
+from marketplace.core import bundle, envelope
+from marketplace.core.canonical import sha256
+from marketplace.core.cid import Cid
+from marketplace.core.events import JobFailed, JobFaulted, JobRejected, ReceiptSubmitted
+from marketplace.core.job import Job, Receipt, Request, State
+from marketplace.core.policy import reason_code
+from marketplace.core.spec import FailureReport, Spec
+from marketplace.core.wrapping import message_recipients
+from marketplace.errors import InputError, IntegrityError, NotFoundError, RefusedError, SteelyardError
+from marketplace.keys import Keyring, SealingKey
+from marketplace.lookup import job_opened, request_of
+from marketplace.storage import ContentStore, get_document
+
+
+@dataclass(frozen=True)
+class Result:
+    """An opened output. files: content by name, as the algorithm declared them."""
+
+    job_id: bytes
+    receipt: Receipt
+    spec: Spec
+    files: dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Status:
+    """A job as the chain tells it. note: a rejection's reason or a failure's fault, code and detail."""
+
+    request: Request
+    job: Job
+    note: str
+
+
+def open_spec(store: ContentStore, keyring: Keyring, digest: bytes) -> tuple[Spec, SealingKey]:
+    """A job's spec and the result key that opens it. Raises NotFoundError where this home has no such key."""
+    block = get_document(store, digest)
+    recipients = message_recipients(block)
+    for name, public in keyring.sealing_keys().items():
+        if sha256(public) in recipients:
+            key = keyring.sealing_key(name)
+            return Spec.parse(envelope.open_message(block, key.private)), key
+    raise NotFoundError("this home holds no key for the job", do="Open it on the machine that started it.")
+
+
+def status(chain: Chain, store: ContentStore, job_id: bytes) -> Status:
+    """Where a job stands and why."""
+    request = request_of(job_opened(chain, job_id))
+    job = chain.job(job_id)
+    return Status(request, job, _note(chain, store, job_id) if job.state not in _SPEAK_FOR_THEMSELVES else "")
+
+
+_SPEAK_FOR_THEMSELVES = frozenset({State.open, State.submitted, State.settled, State.expired})
+
+
+def _note(chain: Chain, store: ContentStore, job_id: bytes) -> str:
+    for event in chain.logs(types=(JobRejected, JobFaulted, JobFailed), job_id=job_id):
+        if isinstance(event, JobRejected):
+            return reason_code(event.reason)
+        if isinstance(event, JobFaulted | JobFailed):
+            return describe_report(store, event.report)
+    return ""
+
+
+def describe_report(store: ContentStore, digest: bytes) -> str:
+    """A failure report in one line; says so where it cannot be read."""
+    try:
+        report = FailureReport.parse(get_document(store, digest))
+    except SteelyardError as error:
+        return f"the report cannot be read: {error.what}"
+    return f"fault of the {report.fault}: {report.code}: {report.detail}"
+
+
+def open_result(chain: Chain, store: ContentStore, keyring: Keyring, job_id: bytes) -> Result:
+    """The output of a job whose receipt is on chain, every digest on the way checked.
+
+    Raises RefusedError where there is no receipt, IntegrityError where anything does not fit it.
+    """
+    request = request_of(job_opened(chain, job_id))
+    event = receipt_of(chain, store, job_id)
+    name = "0x" + job_id.hex()
+    _expect("the wrapped key", keccak(event.wrapped_key), event.receipt.key_digest)
+    spec, key = open_spec(store, keyring, request.spec)
+    header = envelope.Header.parse(store.get(Cid.raw(event.receipt.output_digest)))
+    if header.id != name:
+        raise IntegrityError("the output belongs to another job", got=header.id, expected=name)
+    secret = envelope.unwrap(event.wrapped_key, key.private, envelope.wrap_info("buyer", header.body, name))
+    if header.size > bundle.MAX_ARCHIVE_BYTES:
+        raise IntegrityError(
+            "the output is larger than any release", got=header.size, expected=bundle.MAX_ARCHIVE_BYTES
+        )
+    data = b"".join(envelope.open_sealed(header, secret, store.get))
+    return Result(job_id, event.receipt, spec, bundle.unpack(data))
+
+
+def receipt_of(chain: Chain, store: ContentStore, job_id: bytes) -> ReceiptSubmitted:
+    """The receipt as the chain has it. Raises RefusedError that says why there is none."""
+    for event in chain.logs(types=(ReceiptSubmitted,), job_id=job_id):
+        return event
+    found = status(chain, store, job_id)
+    note = f" ({found.note})" if found.note else ""
+    raise RefusedError(
+        "the job has no result", got=found.job.state.name + note, expected="submitted or settled"
+    )
+
+
+def _expect(what: str, got: bytes, expected: bytes) -> None:
+    if got != expected:
+        raise IntegrityError(f"{what} is not the one in the receipt", got=got.hex(), expected=expected.hex())
+
+
+def write_files(files: dict[str, bytes], folder: Path) -> list[Path]:
+    """Writes an opened output into a folder that must be new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError("the folder is not empty", got=folder, do="Name a new one with --to.")
+    written = []
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        written.append(path)
+    return written
