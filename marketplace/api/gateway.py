@@ -107,7 +107,9 @@ async def _body(request: Request) -> bytes:
 async def _steelyard_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, SteelyardError):
         raise error
-    return JSONResponse(error.to_json(), status_code=error.http_status)
+    # The rest of a body that is too large is not read, so the connection cannot serve another request.
+    headers = {"connection": "close"} if isinstance(error, TooLargeError) else None
+    return JSONResponse(error.to_json(), status_code=error.http_status, headers=headers)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import weakref
 from types import TracebackType
@@ -10,12 +11,22 @@ from typing import Self
 import httpx
 
 from marketplace.core.cid import Cid
-from marketplace.errors import InputError, IntegrityError, NotFoundError, SteelyardError, UnavailableError
+from marketplace.errors import (
+    InputError,
+    IntegrityError,
+    NotFoundError,
+    RefusedError,
+    SteelyardError,
+    UnavailableError,
+)
 from marketplace.storage.ports import MAX_BLOCK, check_block
 
 _MAX_ANSWER = 4096
+_HOST = re.compile(rb"[A-Za-z0-9._:-]+")
 _REFUSALS: dict[int, type[SteelyardError]] = {
     400: InputError,
+    401: RefusedError,
+    403: RefusedError,
     413: InputError,
     422: InputError,
     502: IntegrityError,
@@ -30,13 +41,7 @@ class GatewayStore:
 
         Raises InputError if `url` is none.
         """
-        try:
-            parsed = httpx.URL(url)
-        except (httpx.InvalidURL, TypeError, ValueError) as error:
-            raise InputError("not the address of a gateway", got=url, expected="http://host:port") from error
-        if parsed.scheme not in ("http", "https") or not parsed.host or parsed.query or parsed.fragment:
-            raise InputError("not the address of a gateway", got=url, expected="http://host:port")
-        self.url = str(parsed).rstrip("/")
+        self.url = _address(url)
         self._timeout = timeout
         self._client = httpx.Client(
             timeout=timeout,
@@ -121,3 +126,21 @@ class GatewayStore:
         return kind(
             f"{what} at {self.url}", got=f"HTTP {status}: {text[:300]}", do="See the gateway's answer."
         )
+
+
+def _address(url: str) -> str:
+    try:
+        parsed = httpx.URL(url)
+        fits = (
+            parsed.scheme in ("http", "https")
+            and _HOST.fullmatch(parsed.raw_host) is not None
+            and (parsed.port is None or 0 < parsed.port < 65_536)
+            and not (parsed.query or parsed.fragment)
+        )
+    except (httpx.InvalidURL, TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise InputError(
+            "this is not the address of a gateway", got=repr(url)[:200], expected="http://host:port"
+        )
+    return str(parsed).rstrip("/")
