@@ -51,6 +51,7 @@ class Job:
                 self._launched = launch(stack, folder, task, uid, self._group)
             except OSError as error:
                 raise UnavailableError("the sandbox could not be started", got=error) from error
+            stack.callback(self._forget_inner)
             stack.callback(self._end)
             self._deadline = time.monotonic() + task.limits.wall_seconds
             self._stack = stack.pop_all()
@@ -155,7 +156,10 @@ class Job:
             self._inner = os.pidfd_open(pid)
         except (OSError, ValueError):  # bubblewrap failed before it had one
             return
-        self._stack.callback(os.close, self._inner)
+
+    def _forget_inner(self) -> None:
+        if self._inner is not None:
+            os.close(self._inner)
 
     def _end(self) -> None:
         """Kill process 1: the kernel ends all others before bubblewrap sees it gone. Harmless if ended."""

@@ -65,14 +65,14 @@ def launch(stack: ExitStack, folder: Path, task: Task, uid: int | None, group: G
         command = bubblewrap.command(stage, plan=worker, information=information_inside)
         outer = _plan(inner, _launcher_plan(stage, task, group, uid, command, theirs.fileno()))
         process = _start(
-            outer, [log_inside, report_inside, information_inside, theirs.fileno(), worker], errors
+            stack, outer, [log_inside, report_inside, information_inside, theirs.fileno(), worker], errors
         )
         theirs.close()
         return Launched(process, log, report, information, _outputs(stack, ours, process, errors), errors)
 
 
-def _start(plan: int, descriptors: list[int], errors: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own program, our own arguments
+def _start(stack: ExitStack, plan: int, descriptors: list[int], errors: int) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(  # noqa: S603 - our own program, our own arguments
         [sys.executable, "-I", "-S", str(Path(__file__).with_name("launcher.py")), str(plan)],
         stdin=subprocess.DEVNULL,
         stdout=errors,
@@ -81,6 +81,14 @@ def _start(plan: int, descriptors: list[int], errors: int) -> subprocess.Popen[b
         pass_fds=[plan, *descriptors],
         start_new_session=True,  # a Ctrl-C in the runner's terminal is the runner's to handle
     )
+    stack.callback(_end, process)
+    return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.kill()
+        process.wait()
 
 
 def _outputs(stack: ExitStack, channel: socket.socket, process: subprocess.Popen[bytes], errors: int) -> int:
@@ -90,8 +98,7 @@ def _outputs(stack: ExitStack, channel: socket.socket, process: subprocess.Popen
     except TimeoutError:
         descriptors = []
     if not descriptors:
-        process.kill()
-        process.wait()
+        _end(process)
         raise RefusedError(
             "the sandbox could not be set up",
             got=_error_text(errors) or "no answer",
@@ -108,6 +115,7 @@ def _launcher_plan(
     limits = task.limits
     return {
         "uid": uid,
+        "parent": os.getpid(),
         "sources": stage.sources,
         "filesystems": [
             ("outputs", limits.output_bytes, limits.output_files + 1),  # the folder itself is one

@@ -5,7 +5,7 @@ ever visible to the machine or left behind; makes the size-limited file systems 
 descriptor of the outputs; enters the job's cgroups; becomes the job's uid; and turns into bubblewrap.
 
 Argument: the number of a descriptor with a marshalled dict:
-  uid: the job's own (as root), or None (as an ordinary user: a user namespace first)
+  uid: the job's own (as root), or None (as an ordinary user: a user namespace first); parent: the runner
   sources: [(host path, name below STAGE, copy: bool)], filesystems: [(name, bytes, inodes)]
   procs: files that a pid is written to, to enter a cgroup; outputs: (name, socket number); command: argv
 Any failure ends it with a message on stderr and exit code 1 before anything untrusted has run.
@@ -89,13 +89,15 @@ def _hand_over(name: str, number: int) -> None:
     os.close(folder)
 
 
-def _become(uid: int | None) -> None:
+def _become(uid: int | None, parent: int) -> None:
     if uid is not None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
     # After the change of uid, which clears it. bubblewrap asks for the same later.
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+    if os.getppid() != parent:
+        raise OSError("the runner has died meanwhile")
 
 
 def main() -> None:
@@ -110,7 +112,7 @@ def main() -> None:
     for procs in plan["procs"]:
         with open(procs, "w") as file:  # noqa: PTH123
             file.write("0")
-    _become(uid)
+    _become(uid, plan["parent"])
     os.chdir(STAGE)
     os.execv(plan["command"][0], plan["command"])  # noqa: S606
 

@@ -103,7 +103,8 @@ def show_task(stage: Stage, task: Task) -> None:
     stage.show(task.transformations[task.entrypoint], "/data/transformations/algorithm")
     for name, target in (("outputs", "/data/outputs"), ("tmp", "/tmp"), ("shm", "/dev/shm")):  # noqa: S108
         stage.arguments += ["--bind", f"{STAGE}/{name}", target]
-    for target in ("/dev", "/"):
+    stage.arguments += ["--tmpfs", "/dev/pts"]  # no terminals: their number is the whole machine's
+    for target in ("/dev/pts", "/dev", "/"):
         stage.arguments += ["--remount-ro", target]
 
 

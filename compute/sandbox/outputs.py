@@ -42,8 +42,10 @@ def collect(folder: int, target: Path, *, max_bytes: int, max_files: int) -> Col
     """Copy the regular files below descriptor `folder` to `target`, which is made.
 
     max_bytes counts apparent sizes: a sparse file must not grow on its way out.
+    Whatever is wrong with an entry is a refusal; OSError is raised only for `target`: no room, no right.
     """
     target.mkdir(mode=0o700)
+    os.fchmod(folder, 0o700)  # the job owned it, and may have closed it to an ordinary user's runner
     collected = Collected(target, max_bytes, max_files)
     _walk(folder, "", 0, collected)
     return collected
@@ -65,8 +67,11 @@ def _walk(folder: int, prefix: str, depth: int, collected: Collected) -> None:
 
 
 def _take(folder: int, name: str, path: str, depth: int, collected: Collected) -> None:
-    mode = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
-    kind = stat.S_IFMT(mode)
+    try:
+        kind = stat.S_IFMT(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except OSError as error:
+        collected.refuse(path, f"cannot be seen: {error.strerror}")
+        return
     if kind in _KINDS:
         collected.refuse(path, f"a {_KINDS[kind]}, not a regular file")
     elif kind == stat.S_IFDIR and depth >= _DEPTH:

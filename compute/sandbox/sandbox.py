@@ -60,6 +60,15 @@ class Sandbox:
             return self._isolation
 
     @contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A private folder in the scratch, for what a job is about to read; gone when the `with` is left."""
+        _, folder = self._scratch.new_job()
+        try:
+            yield folder
+        finally:
+            self._scratch.remove_job(folder)
+
+    @contextmanager
     def run(
         self, task: Task, on_line: Callable[[str], None], stop: threading.Event | None = None
     ) -> Iterator[Outcome]:

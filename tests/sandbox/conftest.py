@@ -1,0 +1,82 @@
+"""A real sandbox for the session, and `attack`: run code inside it and see what it came to."""
+
+from __future__ import annotations
+
+import textwrap
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from compute.sandbox import Ending, Limits, Outcome, Sandbox, Source, Task
+
+MIB = 1024 * 1024
+
+# Attacks start with these names. `call` is a raw system call: (result, errno).
+PRELUDE = """
+import ctypes, errno, os, signal, socket, struct, sys, time
+_libc = ctypes.CDLL(None, use_errno=True)
+def call(number, *arguments):
+    ctypes.set_errno(0)
+    result = _libc.syscall(ctypes.c_long(number), *[a if isinstance(a, bytes) else ctypes.c_long(a) for a in arguments])
+    return result, ctypes.get_errno()
+"""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an attack came to; `files` are the collected outputs' contents by path."""
+
+    outcome: Outcome
+    lines: list[str]
+    files: dict[str, bytes]
+
+    @property
+    def ending(self) -> Ending:
+        return self.outcome.ending
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+
+Attack = Callable[..., Seen]
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        sandbox.probe()
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def attack(sandbox: Sandbox) -> Attack:
+    def run(
+        code: str,
+        *,
+        inputs: Mapping[str, Source] | None = None,
+        others: Mapping[str, Source] | None = None,
+        environment: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+        stop: threading.Event | None = None,
+        **limits: int,
+    ) -> Seen:
+        task = Task(
+            inputs=inputs or {},
+            transformations={"main.py": (PRELUDE + textwrap.dedent(code)).encode(), **(others or {})},
+            entrypoint="main.py",
+            environment=environment or {},
+            limits=Limits(**({"memory_bytes": 512 * MIB, "wall_seconds": 60} | limits)),
+        )
+        lines: list[str] = []
+        with sandbox.run(task, on_line or lines.append, stop) as outcome:
+            return Seen(outcome, lines, _contents(outcome.outputs))
+
+    return run
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
