@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 
 
 def draw(curve: list[tuple[float, float]], best: int) -> bytes:
     """A PNG of the losses after each epoch. curve: training and validation loss. best: the epoch kept, from 1."""
-    # The sandbox's user has no home: matplotlib would warn and look for one.
-    os.environ.setdefault("MPLCONFIGDIR", tempfile.mkdtemp())
+    # Imported late: a second and more, which only a finished training should cost.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
