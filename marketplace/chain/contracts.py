@@ -16,7 +16,6 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 from web3 import Web3
 from web3.contract import Contract
-from web3.exceptions import Web3Exception
 
 from marketplace.errors import InputError, IntegrityError
 
@@ -35,7 +34,7 @@ class Artifact:
     immutables: tuple[tuple[int, int], ...]
 
     def code_hash(self, code: bytes) -> bytes:
-        """keccak256 of deployed code, 32 bytes: of this contract with its immutables set to zero, of other code as is."""
+        """keccak256 of deployed code, 32 bytes; where it is this contract's, with immutables set to zero."""
         masked = bytearray(code)
         for start, length in self.immutables:
             masked[start : start + length] = bytes(len(masked[start : start + length]))
@@ -76,7 +75,7 @@ def encode_call(name: ContractName, function: str, arguments: Sequence[object]) 
     artifact(name).entry("function", function)
     try:
         text = _contract(name).encode_abi(function, args=list(arguments))
-    except (Web3Exception, TypeError, ValueError) as error:
+    except Exception as error:  # web3's checks raise many unrelated classes, AttributeError among them
         raise _does_not_fit(f"{name}.{function}", arguments, error) from None
     return bytes.fromhex(text[2:])
 
@@ -85,7 +84,7 @@ def encode_constructor(name: ContractName, arguments: Sequence[object]) -> bytes
     """The data of a transaction that deploys the contract. Raises InputError."""
     try:
         text = _contract(name).constructor(*arguments).data_in_transaction
-    except (Web3Exception, TypeError, ValueError) as error:
+    except Exception as error:  # web3's checks raise many unrelated classes, AttributeError among them
         raise _does_not_fit(name, arguments, error) from None
     return bytes.fromhex(text[2:])
 

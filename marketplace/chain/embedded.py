@@ -233,13 +233,15 @@ def _die_with_parent() -> Callable[[], None]:
 
 
 def fund(chain: Chain, address: str, euros: int) -> None:
-    """Mints test euros to an account. Raises RefusedError on any chain but a development chain."""
+    """Gives an account gas for a long time and mints test euros to it. Raises RefusedError on any other chain."""
     if chain.deployment.chain_id != DEVELOPMENT_CHAIN:
         raise RefusedError(
-            "money can be minted on a development chain only",
+            "money can be made on a development chain only",
             got=f"chain id {chain.deployment.chain_id}",
             expected=DEVELOPMENT_CHAIN,
         )
-    minter = Account.create()
-    chain.rpc.request("anvil_setBalance", minter.address, hex(ETHER))
-    chain.send("TestEuro", "mint", (address, euros * EURO), minter)
+    chain.rpc.request("anvil_setBalance", address, hex(100 * ETHER))
+    if euros:
+        minter = Account.create()
+        chain.rpc.request("anvil_setBalance", minter.address, hex(ETHER))
+        chain.send("TestEuro", "mint", (address, euros * EURO), minter)

@@ -170,7 +170,7 @@ class Follower:
         self._chain = chain
         self._first = first_block
         self._span = span
-        self._known = deque(known, maxlen=KNOWN_BLOCKS)
+        self._known = deque(sorted(known), maxlen=KNOWN_BLOCKS)
 
     @property
     def known(self) -> tuple[tuple[int, bytes], ...]:

@@ -30,6 +30,8 @@ class Query:
     def of(cls, decoder: Decoder, kinds: Sequence[type[Event]], where: Mapping[str, object]) -> Query:
         """kinds: events to find. where: values of indexed fields, by the field's name. Raises InputError."""
         layouts = decoder.layouts(kinds)
+        if not layouts:
+            raise InputError("a search names no event", expected="at least one")
         topics: list[bytes | None] = [None, None, None]
         for field, value in where.items():
             found = {_topic(layout, field, value) for layout in layouts.values()}

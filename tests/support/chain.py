@@ -9,17 +9,16 @@ from typing import Any
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_typing import Hash32
 from eth_utils.crypto import keccak
 
 from marketplace.chain.client import Chain
 from marketplace.chain.deploy import deploy
-from marketplace.chain.embedded import ETHER, EmbeddedChain, fund
+from marketplace.chain.embedded import ETHER, EURO, EmbeddedChain, fund
 from marketplace.core.eip712 import Struct
+from marketplace.core.events import AssetPublished
 from marketplace.core.job import Receipt, Request
 from marketplace.core.offer import Offer
-
-EUROS = 1_000
-"""What `account` mints for a new account that asks for money."""
 
 
 @dataclass(frozen=True)
@@ -36,19 +35,17 @@ class RunningMarket:
     def account(self, name: str, *, euros: int = 0) -> LocalAccount:
         """An account of its own for a test, with ether and perhaps euros."""
         account = account_named(name)
-        self.embedded.faucet(account.address, 100 * ETHER)
-        if euros:
-            fund(self.chain, account.address, euros)
+        fund(self.chain, account.address, euros * EURO)
         return account
 
     def sign(self, struct: Struct, account: LocalAccount) -> bytes:
-        return bytes(account.unsafe_sign_hash(struct.digest(self.chain.domain)).signature)
+        return bytes(account.unsafe_sign_hash(Hash32(struct.digest(self.chain.domain))).signature)
 
     def publish(self, salt: bytes, metadata: bytes = bytes(31) + b"\1") -> int:
         """A dataset of the provider, whose node is set; returns its token id."""
         self.chain.send("ParticipantRegistry", "setNode", (self.node.address, b"\7" * 32), self.provider)
         sent = self.chain.send("AssetRegistry", "publish", (1, salt, metadata), self.provider)
-        return next(event.asset_id for event in sent.events if hasattr(event, "owner"))
+        return next(event.asset_id for event in sent.events if isinstance(event, AssetPublished))
 
     def offer(self, asset: int, **changes: Any) -> Offer:
         """An offer of the provider that stands for a day: ten uses at 2 euros, a failure fee of 10 %."""
@@ -95,5 +92,5 @@ def running_market(*, window: int = 3, job_time: int = 600, euros: int = 1_000) 
             embedded.faucet(account.address, 100 * ETHER)
         deployment = deploy(embedded.url, deployer, window=window, job_time=job_time, pauser=deployer.address)
         with Chain(embedded.url, deployment, confirmations=1, timeout=20) as chain:
-            fund(chain, buyer.address, euros)
+            fund(chain, buyer.address, euros * EURO)
             yield RunningMarket(embedded, chain, deployer, provider, node, buyer)

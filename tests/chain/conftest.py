@@ -1,0 +1,81 @@
+"""One running market for the tests of a module, and an endpoint that lies."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.chain import RunningMarket, running_market
+
+Tamper = Callable[[Any], Any]
+
+
+@pytest.fixture(scope="module")
+def market() -> Iterator[RunningMarket]:
+    with running_market() as running:
+        yield running
+
+
+class LyingRpc:
+    """An HTTP server before a real chain: it passes questions on and changes the results of some methods."""
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream
+        self.tampers: dict[str, Tamper] = {}
+        self.raw: Callable[[BaseHTTPRequestHandler], None] | None = None
+        self.asked: list[str] = []
+        self.url = ""
+
+
+@pytest.fixture
+def liar(market: RunningMarket) -> Iterator[LyingRpc]:
+    with lying_rpc(market.embedded.url) as server:
+        yield server
+
+
+@contextmanager
+def lying_rpc(upstream: str) -> Iterator[LyingRpc]:
+    liar = LyingRpc(upstream)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            question = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            liar.asked.append(question["method"])
+            if liar.raw:
+                self.close_connection = True
+                liar.raw(self)
+                return
+            answer = httpx.post(liar.upstream, json=question).json()
+            tamper = liar.tampers.get(question["method"])
+            if tamper:
+                answer["result"] = tamper(answer.get("result"))
+                answer.pop("error", None)
+            body = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    liar.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield liar
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
