@@ -22,6 +22,9 @@ from marketplace.errors import InputError
 
 __all__ = ["Tensor", "Weights", "identify", "parse_weights", "rewrite", "write_weights"]
 
+MAX_JSON_BYTES = 4 * 1024 * 1024
+"""JSON takes up to thirty times its length in memory while it is read."""
+
 
 def rewrite(declared: Format, data: bytes) -> bytes:
     """The content of `data`, written anew in its declared format; opaque bytes stay as they are.
@@ -41,10 +44,10 @@ def rewrite(declared: Format, data: bytes) -> bytes:
 
 def _rewrite_json(data: bytes) -> bytes:
     try:
-        return canonical(parse_json(data, what="the document", limit=len(data)))
+        return canonical(parse_json(data, what="the document", limit=MAX_JSON_BYTES))
     except InputError as error:
         raise InputError(
-            "it is not strict JSON",
+            "it is not strict JSON of at most 4 MiB",
             got=error,
             expected="UTF-8, no duplicate keys, finite numbers, integers to 2**53 - 1",
         ) from None
