@@ -167,19 +167,33 @@ class Keyring:
             raise InputError(
                 "the passphrase is empty", do="Choose one: it is all that protects the key file."
             )
+        self._make_folder()
         document = create_keyfile_json(
             private, passphrase.encode("utf-8"), kdf="scrypt", iterations=_SCRYPT_N
         )
         # The library would note the Ethereum address of any secret, of a sealing key's too.
         document = {field: value for field, value in document.items() if field != "address"} | public
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _refuse_open_folder(self._folder)
             _write_private(path, canonical(document))
         except FileExistsError:
             raise _taken(name, path) from None
         except OSError as error:
             raise UnavailableError(f"the key file {path} cannot be written", got=error.strerror) from error
+
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mode = self._folder.stat().st_mode
+        except OSError as error:
+            raise UnavailableError(
+                f"the key folder {self._folder} cannot be made", got=error.strerror
+            ) from error
+        if mode & _WRITABLE_BY_OTHERS:
+            raise RefusedError(
+                f"others can write to the key folder {self._folder}",
+                got=stat.filemode(mode),
+                do=f"Run `chmod 700 {self._folder}`.",
+            )
 
 
 def sign_digest(account: LocalAccount, digest: bytes) -> bytes:
@@ -214,16 +228,6 @@ def _read_private(path: Path) -> bytes:
                 do=f"Run `chmod 600 {path}`, and think about who may have read it.",
             )
         return file.read(_MAX_FILE + 1)
-
-
-def _refuse_open_folder(folder: Path) -> None:
-    mode = folder.stat().st_mode
-    if mode & _WRITABLE_BY_OTHERS:
-        raise RefusedError(
-            f"others can write to the key folder {folder}",
-            got=stat.filemode(mode),
-            do=f"Run `chmod 700 {folder}`.",
-        )
 
 
 def _write_private(path: Path, data: bytes) -> None:
