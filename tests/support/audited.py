@@ -200,10 +200,7 @@ def lying_endpoint(url: str, rewrite: Rewrite) -> Iterator[str]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             asked = json.loads(body)
-            answer = httpx.post(
-                url, content=body, headers={"content-type": "application/json"}, trust_env=False
-            )
-            said = answer.json()
+            said = client.post(url, content=body).json()
             if "result" in said:
                 said["result"] = rewrite(asked["method"], asked["params"], said["result"])
             data = json.dumps(said).encode()
