@@ -22,7 +22,7 @@ from compute.sandbox import environment_list
 from marketplace.chain.client import Chain, Sent
 from marketplace.core import bundle, envelope
 from marketplace.core.bundle import parse_bundle
-from marketplace.core.dataset import Column, Creator, Environment, ListedAlgorithm, Listing, Responsible
+from marketplace.core.dataset import Creator, Environment, ListedAlgorithm, Listing, Responsible
 from marketplace.core.ids import Did, Kind, asset_id
 from marketplace.core.manifest import Environment as EnvironmentName
 from marketplace.core.offer import Offer, Signed
@@ -130,7 +130,7 @@ class Publisher:
             terms=terms.cid,
             format=profile.format,
             rows=profile.rows,
-            columns=tuple(Column(column.name, column.kind) for column in profile.columns),
+            columns=profile.listed_columns(),
             environment=Environment(str(EnvironmentName.PYTHON_ML), tuple(environment_list())),
             personal_data=bool(card.sensitive),
             algorithms=tuple(self._listed(data) for data in choice.algorithms),

@@ -10,7 +10,7 @@ from rich.text import Text
 from marketplace.cli.output import table
 from marketplace.cli.session import Session, parse_job_id, session
 from marketplace.core.audit import Check
-from marketplace.core.timeline import Subject
+from marketplace.core.scope import Subject
 from marketplace.lookup import resolve
 from marketplace.verify import trace as trace_events
 from marketplace.verify import verify as verify_subject

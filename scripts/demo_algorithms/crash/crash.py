@@ -1,0 +1,2 @@
+rows = 0
+print("mean of nothing:", 1 / rows)
