@@ -65,9 +65,9 @@ def create_app(folder: Path) -> FastAPI:
         """Whether bytes are stored under this name."""
         return _block(store.stored(cid), cid)
 
-    @app.put("/ipfs/{cid}", status_code=201)
-    async def put_block(cid: Name, request: Request) -> dict[str, str]:
-        """Keep the body, which must hash to the name."""
+    @app.put("/ipfs/{cid}", status_code=201, response_class=Response)
+    async def put_block(cid: Name, request: Request) -> Response:
+        """Keep the body, which must hash to the name. The answer has no body."""
         block = await _body(request)
         try:
             await run_in_threadpool(store.put, cid, block)
@@ -75,7 +75,7 @@ def create_app(folder: Path) -> FastAPI:
             raise InputError(
                 error.what, got=error.got, expected=error.expected, do="Send the block's own bytes."
             ) from error
-        return {"cid": str(cid)}
+        return Response(status_code=201)
 
     return app
 
