@@ -8,10 +8,13 @@ All that it says of the chain is read from the catalogue, a cache: who wants to 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI, Query, Request, Response
@@ -31,16 +34,22 @@ from marketplace.api.answers import (
 )
 from marketplace.api.progress import ProgressBoard, Reporter
 from marketplace.api.pulse import Pulse
+from marketplace.api.serving import serve_app
 from marketplace.api.stream import Streams
 from marketplace.catalogue import search
+from marketplace.catalogue.indexer import Indexer
 from marketplace.catalogue.rows import Asset, Cursor, EventRow, Grant, Job, Listing, Pause
 from marketplace.catalogue.schema import TABLES, Database, fetch, get
+from marketplace.chain.client import Chain
 from marketplace.chain.deploy import Deployment
+from marketplace.core.canonical import MAX_DOCUMENT
 from marketplace.core.eip712 import Domain
 from marketplace.core.ids import Did, Kind
 from marketplace.core.job import Progress
 from marketplace.core.terms import Purpose
 from marketplace.errors import InputError, NotFoundError
+from marketplace.settings import Settings
+from marketplace.storage import GatewayStore
 
 T = TypeVar("T")
 
@@ -50,11 +59,15 @@ MAX_PROGRESS = 4_096
 
 @dataclass(frozen=True)
 class Hub:
-    """What the routes work with. pulse: beaten by the indexer when the catalogue changed."""
+    """What the routes work with.
+
+    pulse: beaten by the indexer when the catalogue changed. trouble: why the catalogue may be behind, if it may.
+    """
 
     database: Database
     deployment: Deployment
     pulse: Pulse = field(default_factory=Pulse)
+    trouble: Callable[[], str | None] = lambda: None
 
     @property
     def domain(self) -> Domain:
@@ -62,6 +75,47 @@ class Hub:
 
     def did(self, asset: int) -> Did:
         return Did(self.deployment.chain_id, self.deployment.asset_registry, asset)
+
+
+def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]) -> None:
+    """Runs the hub of `settings` until SIGINT or SIGTERM: the routes, and the indexer in threads of its own.
+
+    port: 0 takes a free one. ready: called with the URL once requests are answered; the catalogue fills meanwhile.
+    Raises InputError for the deployment file, RefusedError for one of another chain,
+    UnavailableError where chain, database or address are not to be had.
+    """
+    deployment = read_deployment(settings.deployment_file)
+    database = Database(settings.home / "hub.db")
+    pulse, stop = Pulse(), threading.Event()
+    with (
+        contextlib.closing(database),
+        Chain(
+            settings.rpc, deployment, confirmations=settings.confirmations, timeout=settings.timeout
+        ) as chain,
+        GatewayStore(settings.gateway, timeout=settings.timeout) as store,
+    ):
+        indexer = Indexer(chain, store, database, pulse.beat)
+        thread = threading.Thread(target=indexer.run, args=(stop,), name="indexer")
+        thread.start()
+        try:
+            hub = Hub(database, deployment, pulse, lambda: indexer.trouble)
+            serve_app(create_app(hub), host, port, ready=ready, stopping=pulse.close)
+        finally:
+            stop.set()
+            thread.join()
+
+
+def read_deployment(path: Path) -> Deployment:
+    """The deployment file. Raises InputError where it cannot be read or does not parse."""
+    try:
+        with path.open("rb") as file:
+            return Deployment.parse(file.read(MAX_DOCUMENT))
+    except OSError as error:
+        raise InputError(
+            "no deployment file can be read",
+            got=f"{path}: {error.strerror}",
+            do="Copy the market's deployment.json there, or name it by STEELYARD_DEPLOYMENT.",
+        ) from None
 
 
 def create_app(hub: Hub) -> FastAPI:
@@ -87,8 +141,9 @@ def _add_catalogue(app: FastAPI, hub: Hub) -> None:
     @app.get("/health")
     def health() -> dict[str, Any]:
         """How far the chain was read, and which contracts are paused."""
+        trouble = hub.trouble()
         with database.read() as connection:
-            return _health(connection)
+            return {"status": "behind" if trouble else "ok", "trouble": trouble, **_reached(connection)}
 
     @app.get("/deployment", response_class=Response)
     def deployment() -> Response:
@@ -169,11 +224,11 @@ def _add_jobs(app: FastAPI, hub: Hub, board: ProgressBoard) -> None:
         return {"job": views.hexed(job), "sequence": progress.sequence}
 
 
-def _health(connection: Connection) -> dict[str, Any]:
+def _reached(connection: Connection) -> dict[str, Any]:
     cursor = get(connection, Cursor, 0)
     events = connection.execute(select(func.count()).select_from(TABLES[EventRow])).scalar_one()
     paused = [row.contract for row in fetch(connection, Pause) if row.paused]
-    return {"status": "ok", "block": cursor.block if cursor else None, "events": events, "paused": paused}
+    return {"block": cursor.block if cursor else None, "events": events, "paused": paused}
 
 
 def _query(

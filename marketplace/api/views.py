@@ -57,8 +57,10 @@ def listing_json(listing: Listing | None) -> dict[str, Any]:
     return {
         "status": listing.status,
         "reason": listing.reason,
+        "slug": listing.slug,
         "name": listing.name,
         "description": listing.description,
+        "rows": listing.rows,
         "purposes": listing.purposes.split(),
         "document": json.loads(listing.document) if listing.document else None,
     }
@@ -71,9 +73,7 @@ def page_json(page: Page, did: Callable[[int], Did]) -> dict[str, Any]:
         listing = listing_json(hit.listing)
         return {
             **asset_json(hit.asset, did),
-            "name": listing["name"],
-            "description": listing["description"],
-            "purposes": listing["purposes"],
+            **{name: listing[name] for name in ("slug", "name", "description", "rows", "purposes")},
             "price": hit.price,
             "offers": hit.offers,
         }

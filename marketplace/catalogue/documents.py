@@ -18,7 +18,7 @@ from marketplace.catalogue.schema import TABLES, Database, fetch, get, put
 from marketplace.catalogue.search import Status, fold_case
 from marketplace.core import dataset
 from marketplace.core.canonical import canonical
-from marketplace.core.eip712 import ZERO_ADDRESS, Domain
+from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, Domain
 from marketplace.core.ids import Did, Kind, asset_id, kind_of
 from marketplace.core.offer import Offer, Signed
 from marketplace.core.spec import ModelCard
@@ -32,6 +32,19 @@ BATCH = 50
 FIRST_RETRY = 1.0
 LAST_RETRY = 900.0
 """Seconds until an unavailable document is tried again: doubling from the first to the last."""
+
+MAX_FAILURE_FEE_BPS = 2_000
+
+_NOT_ENFORCED = (
+    "arbiter",
+    "verifier",
+    "royalty_bps",
+    "royalty_floor",
+    "max_contributors",
+    "min_credit_bps",
+    "required_role",
+    "budget_cost",
+)
 
 Named = Asset | Announcement
 R = TypeVar("R", bound=Row)
@@ -129,7 +142,7 @@ def read_listing(store: ContentStore, asset: Asset, place: Place) -> Listing:
         return read(store, asset, place)
     except Exception as error:
         status, reason = _outcome(error)
-        return Listing(asset.asset_id, asset.metadata, status, reason, "", "", "", "", "")
+        return Listing(asset.asset_id, asset.metadata, status, reason, "", "", "", 0, "", "", "")
 
 
 def _dataset(store: ContentStore, asset: Asset, place: Place) -> Listing:
@@ -148,8 +161,10 @@ def _dataset(store: ContentStore, asset: Asset, place: Place) -> Listing:
         digest=asset.metadata,
         status=Status.ok,
         reason="",
+        slug=listing.slug,
         name=listing.name,
         description=listing.description,
+        rows=listing.rows,
         purposes=_spaced(terms.purposes or Purpose),
         words=fold_case(" ".join(words)),
         document=block.decode(),
@@ -167,8 +182,10 @@ def _model(store: ContentStore, asset: Asset, place: Place) -> Listing:
         digest=asset.metadata,
         status=Status.ok,
         reason="",
+        slug="",
         name=card.name,
         description=description,
+        rows=0,
         purposes=_spaced(purpose for purpose in Purpose if purpose == card.purpose),
         words=fold_case(f"{card.name} {description}"),
         document=block.decode(),
@@ -197,6 +214,7 @@ def read_offer(store: ContentStore, announcement: Announcement, domain: Domain) 
         if digest != announcement.offer_digest:
             raise IntegrityError("the announced digest is another offer's", expected="0x" + digest.hex())
         signer = offer.signer(domain, signed.signature)
+        _check_buyable(offer)
     except Exception as error:
         status, reason = _outcome(error)
         return OfferDocument(*key, status, reason, ZERO_ADDRESS, ZERO_ADDRESS, ZERO_ADDRESS, 0, 0, 0, "")
@@ -212,6 +230,19 @@ def read_offer(store: ContentStore, announcement: Announcement, domain: Domain) 
         epoch=offer.epoch,
         text=canonical({"offer": offer.to_json(), "signature": "0x" + signed.signature.hex()}).decode(),
     )
+
+
+def _check_buyable(offer: Offer) -> None:
+    """What Market.buy asks of every offer; it refuses fields that nothing enforces yet."""
+    for name in _NOT_ENFORCED:
+        if getattr(offer, name) not in (0, ZERO_ADDRESS, ZERO_BYTES32):
+            raise InputError(f"the market takes no offer with the field {name} yet", got=getattr(offer, name))
+    if offer.failure_fee_bps > MAX_FAILURE_FEE_BPS:
+        raise InputError(
+            "the failure fee is too high", got=offer.failure_fee_bps, expected="at most 2000 bps"
+        )
+    if offer.provider == ZERO_ADDRESS:
+        raise InputError("the offer names no provider")
 
 
 def _fetch(store: ContentStore, digest: bytes) -> bytes:

@@ -26,16 +26,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Block(Row):
-    """A block that held events of ours, so that a reorganisation is seen. hash: 32 bytes."""
-
-    number: int
-    hash: bytes
-
-    KEY: ClassVar = ("number",)
-
-
-@dataclass(frozen=True)
 class EventRow(Row):
     """One confirmed event as it was parsed: the source of all other rows but the documents.
 
@@ -215,15 +205,18 @@ class Listing(Row):
     """What the shared store holds under an asset's metadata digest.
 
     status: `ok`, `unavailable` (tried again) or `invalid` (never tried again), with the reason.
-    words: what search looks through, case folded. document: the document's text, empty unless ok.
+    rows: of the table, 0 where there is none. words: what search looks through, case folded.
+    document: the document's text, empty unless ok.
     """
 
     asset_id: Uint256
     digest: bytes
     status: str
     reason: str
+    slug: str
     name: str
     description: str
+    rows: int
     purposes: str
     words: str
     document: str
@@ -258,7 +251,7 @@ class OfferDocument(Row):
 
 @dataclass(frozen=True)
 class Cursor(Row):
-    """How far the chain was read. deployment: SHA-256 of the deployment that all rows belong to."""
+    """How far the chain was read: a block and its hash. deployment: the digest of the file that all rows belong to."""
 
     id: int
     deployment: bytes
@@ -284,5 +277,5 @@ FOLDED: tuple[type[Row], ...] = (
 DOCUMENTS: tuple[type[Row], ...] = (Listing, OfferDocument)
 """Made from the shared store alone, by `documents`."""
 
-SOURCES: tuple[type[Row], ...] = (Cursor, Block, EventRow)
+SOURCES: tuple[type[Row], ...] = (Cursor, EventRow)
 """Made from the chain."""

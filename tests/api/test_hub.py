@@ -155,7 +155,7 @@ _json = st.recursive(
     max_leaves=8,
 )
 _progress = st.fixed_dictionaries(
-    {name: _json for name in ("jobId", "sequence", "stage", "done", "of")}
+    dict.fromkeys(("jobId", "sequence", "stage", "done", "of"), _json)
 ) | st.fixed_dictionaries(
     {"jobId": st.just(JOB_TEXT), "sequence": st.integers(), "stage": st.text(), "done": _json, "of": _json}
 )

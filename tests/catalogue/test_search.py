@@ -1,0 +1,120 @@
+"""Search over a catalogue of listings: words, filters, pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from marketplace.catalogue.rows import Asset, Listing, OfferDocument
+from marketplace.catalogue.schema import Database, put
+from marketplace.catalogue.search import Place, Query, fold_case, search
+from marketplace.core.eip712 import ZERO_ADDRESS
+from marketplace.core.ids import Kind, asset_id
+from marketplace.core.terms import Purpose
+from marketplace.errors import InputError
+
+OWNERS = ["0x" + "1" * 40, "0x" + "2" * 40]
+NOW = 1_000
+
+
+def add(database: Database, number: int, name: str, **changes: Any) -> int:
+    kind, owner = changes.get("kind", Kind.dataset), changes.get("owner", OWNERS[0])
+    token = asset_id(kind, owner, number.to_bytes(32))
+    purposes = f" {changes.get('purposes', 'research')} "
+    words = fold_case(f"{name} {changes.get('description', '')}")
+    with database.write() as connection:
+        put(connection, [Asset(token, kind, owner, owner, b"m" * 32, 0, 0, number // 2, number % 2)])
+        status = changes.get("status", "ok")
+        put(connection, [Listing(token, b"m" * 32, status, "", "", name, "", 1, purposes, words, "{}")])
+        for n, price in enumerate(changes.get("prices", ())):
+            digest = bytes([n]) * 32
+            put(
+                connection,
+                [
+                    OfferDocument(
+                        digest, digest, token, "ok", "", owner, owner, ZERO_ADDRESS, price, NOW, 0, "{}"
+                    )
+                ],
+            )
+    return token
+
+
+def names(database: Database, **query: Any) -> list[str]:
+    with database.read() as connection:
+        return [hit.listing.name for hit in search(connection, Query(**query), now=NOW).hits]
+
+
+@pytest.fixture
+def stocked(database: Database) -> Database:
+    add(database, 1, "Shuttle valves", description="Vibration of valves", prices=(500, 300))
+    add(database, 2, "Wind turbines", description="100% of a park_7", owner=OWNERS[1], prices=(900,))
+    add(database, 3, "Straße und Ärzte", purposes="healthcare research")
+    add(database, 4, "A model", kind=Kind.model)
+    add(database, 5, "Unread", status="unavailable")
+    return database
+
+
+def test_without_a_query_all_readable_listings_come_newest_first(stocked: Database) -> None:
+    assert names(stocked) == ["A model", "Straße und Ärzte", "Wind turbines", "Shuttle valves"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("valve", ["Shuttle valves"]),
+        ("VIBR shuttle", ["Shuttle valves"]),
+        ("shuttle wind", []),
+        ("100%", ["Wind turbines"]),
+        ("park_7", ["Wind turbines"]),
+        ("park%7", []),
+        ("parkx7", []),
+        ("STRASSE", ["Straße und Ärzte"]),
+        ("ärzte", ["Straße und Ärzte"]),
+        ("\\", []),
+        ("' OR 1=1 --", []),
+    ],
+)
+def test_every_word_must_occur_and_no_sign_is_special(stocked: Database, text: str, found: list[str]) -> None:
+    assert names(stocked, text=text) == found
+
+
+def test_filters_narrow_by_kind_owner_price_and_purpose(stocked: Database) -> None:
+    assert names(stocked, kind=Kind.model) == ["A model"]
+    assert names(stocked, owner=OWNERS[1]) == ["Wind turbines"]
+    assert names(stocked, max_price=300) == ["Shuttle valves"]
+    assert names(stocked, max_price=299) == []
+    assert names(stocked, purpose=Purpose.healthcare) == ["Straße und Ärzte"]
+
+
+def test_the_cheapest_standing_offer_prices_an_asset(stocked: Database) -> None:
+    with stocked.read() as connection:
+        (hit,) = search(connection, Query(text="valves"), now=NOW).hits
+        assert (hit.price, hit.offers) == (300, 2)
+        (hit,) = search(connection, Query(text="valves"), now=NOW + 1).hits
+        assert (hit.price, hit.offers) == (None, 0)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(limit=st.integers(1, 6))
+def test_pages_of_any_size_together_are_the_whole(stocked: Database, limit: int) -> None:
+    found: list[str] = []
+    after: Place | None = None
+    for _ in range(10):
+        with stocked.read() as connection:
+            page = search(connection, Query(limit=limit, after=after), now=NOW)
+        found += [hit.listing.name for hit in page.hits]
+        if page.next is None:
+            break
+        after = Place.parse(str(page.next))
+    assert found == names(stocked)
+
+
+@pytest.mark.parametrize(
+    "query", [{"text": "x" * 201}, {"text": "a " * 9}, {"limit": 0}, {"limit": 101}], ids=str
+)
+def test_a_query_out_of_bounds_is_refused(query: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        Query(**query)
