@@ -1,0 +1,92 @@
+"""Figures against their goals. Gas is exact; times are ratios of runs taken in turn, for machines are noisy.
+
+A figure that misses its goal is shown as such; nothing here fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from scripts.bench_gas import gas_figures
+from scripts.bench_jobs import first_line_seconds, training_ratio
+from scripts.bench_storage import sealing_share
+
+
+@dataclass(frozen=True)
+class Figure:
+    """what: of what, with its unit. goal: the most (or with at_least the least) that it may be."""
+
+    what: str
+    value: float
+    goal: float
+    at_least: bool = False
+    note: str = ""
+
+    @property
+    def met(self) -> bool:
+        return self.value >= self.goal if self.at_least else self.value <= self.goal
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print one JSON array instead of the table")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="steelyard-bench-") as folder:
+        figures = list(measure(Path(folder), lambda text: sys.stderr.write(f"  measuring {text}\n")))
+    if chosen.json:
+        sys.stdout.write(json.dumps([{**asdict(figure), "met": figure.met} for figure in figures]) + "\n")
+        return 0
+    table = Table(title="Figures", title_justify="left", header_style="bold")
+    for name in ("what", "measured", "goal", ""):
+        table.add_column(name, justify="right" if name in ("measured", "goal") else "left")
+    for figure in figures:
+        sign = ">=" if figure.at_least else "<="
+        row = (figure.what, shown(figure.value), f"{sign} {shown(figure.goal)}", figure.note)
+        table.add_row(*(Text(cell, style="" if figure.met else "bold red") for cell in row))
+    Console().print(table)
+    return 0
+
+
+def shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
+
+
+def measure(folder: Path, say: Callable[[str], None]) -> Iterator[Figure]:
+    """All figures, each as it is measured."""
+    say("gas")
+    gas = gas_figures()
+    yield Figure("gas: publish, second listing of an owner", gas.publish, 85_000, note="Ocean 1,627,608")
+    yield Figure(
+        "gas: buy with a first permit, one transaction", gas.buy, 130_000, note="Ocean 268,757 in three"
+    )
+    yield Figure("gas: open + submit + a tenth of a finalise of 10", gas.job, 145_000, note="Ocean 380,893")
+    yield Figure("the same with 200 jobs open / with none", gas.busy_ratio, 1.02, note="Ocean 2,343,201 gas")
+    say("encryption and content addressing of 256 MiB")
+    yield Figure("seal + CID, share of AES-GCM then SHA-256", sealing_share(), 0.8, at_least=True)
+    say("training in the sandbox and bare, in turn")
+    ratio = training_ratio(folder)
+    yield Figure(
+        "training in the sandbox / the same script bare", ratio, 1.03, note="median of pairs, whole process"
+    )
+    say("the way from a confirmed JobOpened to the algorithm's first line, data of 50 MiB")
+    seconds, own = first_line_seconds(folder)
+    yield Figure(
+        "JobOpened to first line, 50 MiB, less Python's start (s)",
+        seconds,
+        1.0,
+        note=f"Python's start {own:.2f} s",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
