@@ -233,7 +233,10 @@ def _die_with_parent() -> Callable[[], None]:
 
 
 def fund(chain: Chain, address: str, euros: int) -> None:
-    """Gives an account gas for a long time and mints test euros to it. Raises RefusedError on any other chain."""
+    """Gives an account ether for a long time and mints whole test euros to it, 0 or more.
+
+    Raises RefusedError on any chain but a development chain.
+    """
     if chain.deployment.chain_id != DEVELOPMENT_CHAIN:
         raise RefusedError(
             "money can be made on a development chain only",

@@ -24,11 +24,12 @@ def market() -> Iterator[RunningMarket]:
 
 
 class LyingRpc:
-    """An HTTP server before a real chain: it passes questions on and changes the results of some methods."""
+    """An HTTP server before a real chain: it passes questions on and changes or refuses some answers."""
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
         self.tampers: dict[str, Tamper] = {}
+        self.refuses: Callable[[dict[str, Any]], bool] = lambda question: False
         self.raw: Callable[[BaseHTTPRequestHandler], None] | None = None
         self.asked: list[str] = []
         self.url = ""
@@ -43,9 +44,11 @@ def liar(market: RunningMarket) -> Iterator[LyingRpc]:
 @contextmanager
 def lying_rpc(upstream: str) -> Iterator[LyingRpc]:
     liar = LyingRpc(upstream)
+    client = httpx.Client(verify=False)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 65_536  # head and body in one packet: two would wait 40 ms for each other
 
         def do_POST(self) -> None:
             question = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -54,11 +57,16 @@ def lying_rpc(upstream: str) -> Iterator[LyingRpc]:
                 self.close_connection = True
                 liar.raw(self)
                 return
-            answer = httpx.post(liar.upstream, json=question).json()
+            answer = client.post(liar.upstream, json=question).json()
+            if liar.refuses(question):
+                answer = {
+                    "jsonrpc": "2.0",
+                    "id": question["id"],
+                    "error": {"code": -32005, "message": "too much"},
+                }
             tamper = liar.tampers.get(question["method"])
-            if tamper:
+            if tamper and "error" not in answer:
                 answer["result"] = tamper(answer.get("result"))
-                answer.pop("error", None)
             body = json.dumps(answer).encode()
             self.send_response(200)
             self.send_header("content-length", str(len(body)))
@@ -78,4 +86,5 @@ def lying_rpc(upstream: str) -> Iterator[LyingRpc]:
     finally:
         server.shutdown()
         server.server_close()
+        client.close()
         thread.join()

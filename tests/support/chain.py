@@ -14,7 +14,7 @@ from eth_utils.crypto import keccak
 
 from marketplace.chain.client import Chain
 from marketplace.chain.deploy import deploy
-from marketplace.chain.embedded import ETHER, EURO, EmbeddedChain, fund
+from marketplace.chain.embedded import ETHER, EmbeddedChain, fund
 from marketplace.core.eip712 import Struct
 from marketplace.core.events import AssetPublished
 from marketplace.core.job import Receipt, Request
@@ -35,7 +35,7 @@ class RunningMarket:
     def account(self, name: str, *, euros: int = 0) -> LocalAccount:
         """An account of its own for a test, with ether and perhaps euros."""
         account = account_named(name)
-        fund(self.chain, account.address, euros * EURO)
+        fund(self.chain, account.address, euros)
         return account
 
     def sign(self, struct: Struct, account: LocalAccount) -> bytes:
@@ -92,5 +92,5 @@ def running_market(*, window: int = 3, job_time: int = 600, euros: int = 1_000) 
             embedded.faucet(account.address, 100 * ETHER)
         deployment = deploy(embedded.url, deployer, window=window, job_time=job_time, pauser=deployer.address)
         with Chain(embedded.url, deployment, confirmations=1, timeout=20) as chain:
-            fund(chain, buyer.address, euros * EURO)
+            fund(chain, buyer.address, euros)
             yield RunningMarket(embedded, chain, deployer, provider, node, buyer)
