@@ -14,7 +14,8 @@ from marketplace.errors import InputError, SteelyardError
 def _hex32(value: str) -> str:
     if len(value) != 66 or not value.startswith("0x") or value != value.lower():
         raise ValueError("expected 0x and 64 lower-case hex digits")
-    bytes.fromhex(value[2:])
+    if len(bytes.fromhex(value[2:])) != 32:  # fromhex skips spaces
+        raise ValueError("expected 0x and 64 lower-case hex digits")
     return value
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 from eth_account import Account
 from eth_account.messages import SignableMessage, encode_typed_data
-from eth_utils.address import is_address, to_checksum_address
+from eth_utils.address import is_hex_address, to_checksum_address
 from eth_utils.crypto import keccak
 
 from marketplace.errors import InputError, IntegrityError
@@ -47,13 +47,29 @@ def parse_value(kind: str, value: object, *, where: str) -> Any:
     """
     if kind.startswith("uint"):
         return _parse_uint(int(kind[4:]), value, where)
-    if kind == "address" and isinstance(value, str) and is_address(value):
-        return to_checksum_address(value)
+    if kind == "address":
+        return parse_address(value, where=where)
     if kind == "bytes32":
         return _parse_bytes32(value, where)
     if (kind == "bool" and isinstance(value, bool)) or (kind == "string" and isinstance(value, str)):
         return value
     raise InputError(f"{where} does not fit", got=repr(value)[:80], expected=kind)
+
+
+def parse_address(value: object, *, where: str) -> str:
+    """A checksummed address from 0x-hex in one case, or in mixed case with its EIP-55 checksum right.
+
+    Raises InputError naming the field: a mistyped address must not become somebody else's.
+    """
+    if isinstance(value, str) and value.startswith("0x") and is_hex_address(value):
+        found = to_checksum_address(value)
+        if value == found or value[2:] in (value[2:].lower(), value[2:].upper()):
+            return str(found)
+    raise InputError(
+        f"{where} does not fit",
+        got=repr(value)[:80],
+        expected="an address, 0x and 40 hex digits, checksum right",
+    )
 
 
 def _parse_uint(bits: int, value: object, where: str) -> int:
@@ -71,9 +87,11 @@ def _parse_bytes32(value: object, where: str) -> bytes:
         return bytes(value)
     if isinstance(value, str) and len(value) == 66 and value.startswith("0x"):
         try:
-            return bytes.fromhex(value[2:])
+            found = bytes.fromhex(value[2:])
         except ValueError:
-            pass
+            found = b""
+        if len(found) == 32:  # fromhex skips spaces
+            return found
     raise InputError(
         f"{where} does not fit", got=repr(value)[:80], expected="32 bytes, or 0x and 64 hex digits"
     )

@@ -9,9 +9,9 @@ from enum import IntEnum
 from typing import Self
 
 from eth_abi.abi import encode
-from eth_utils.address import is_address, to_checksum_address
 from eth_utils.crypto import keccak
 
+from marketplace.core.eip712 import parse_address
 from marketplace.errors import InputError
 
 _DID = re.compile(r"did:steelyard:([1-9][0-9]{0,18}):(0x[0-9a-fA-F]{40}):([1-9][0-9]{0,77})")
@@ -53,12 +53,12 @@ class Did:
     @classmethod
     def parse(cls, text: str) -> Self:
         found = _DID.fullmatch(text)
-        if not found or not is_address(found[2]) or int(found[3]) >= 1 << 256:
+        if not found or int(found[3]) >= 1 << 256:
             raise InputError(
                 "not a DID of this market", got=text, expected="did:steelyard:<chain>:<registry>:<id>"
             )
         kind_of(int(found[3]))
-        return cls(int(found[1]), to_checksum_address(found[2]), int(found[3]))
+        return cls(int(found[1]), parse_address(found[2], where="the DID's registry"), int(found[3]))
 
     @property
     def folder(self) -> str:

@@ -153,7 +153,9 @@ class Signed:
         try:
             raw = bytes.fromhex(signature[2:])
         except ValueError:
-            raise InputError("a signature does not parse", expected="0x and 130 hex digits") from None
+            raw = b""
+        if len(raw) != 65:  # fromhex skips spaces
+            raise InputError("a signature does not parse", expected="0x and 130 hex digits")
         return cls(_SIGNED[kind].from_json(value["value"]), raw)
 
     def expect(self, domain: Domain, signer: str) -> None:
