@@ -17,10 +17,9 @@ from typing import Any
 import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 from web3 import HTTPProvider, Web3
 from web3.contract import Contract
-from web3.exceptions import ContractCustomError
 
 ROOT = Path(__file__).resolve().parents[2]
 ANVIL = ROOT / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
@@ -75,6 +74,14 @@ class World:
             JOB_TIME,
         )
         self.credits = self.deploy("ContributionCredits", self.market.address, self.registry.address)
+        self.errors = {
+            "0x"
+            + keccak(text=f"{entry['name']}({','.join(part['type'] for part in entry['inputs'])})")[
+                :4
+            ].hex(): str(entry["name"])
+            for entry in self.market.abi
+            if entry["type"] == "error"
+        }
 
     # The chain
 
@@ -117,29 +124,36 @@ class World:
         factory = self.w3.eth.contract(abi=artifact["abi"], bytecode=artifact["bytecode"])
         self.rpc("evm_setNextBlockTimestamp", hex(self.now() + 1))
         sent = factory.constructor(*arguments).transact({"from": self.at("deployer")})
-        address = self.w3.eth.wait_for_transaction_receipt(sent)["contractAddress"]
-        return self.w3.eth.contract(address=address, abi=artifact["abi"])
+        address = self.mined(sent)["contractAddress"]
+        assert address is not None
+        contract = self.w3.eth.contract(address=address, abi=artifact["abi"])
+        assert isinstance(contract, Contract)
+        return contract
 
     def send(self, name: str, call: Any) -> Any:
         """The receipt of a transaction of a named account; the next second."""
         self.rpc("evm_setNextBlockTimestamp", hex(self.now() + 1))
         sent = call.transact({"from": self.at(name), "gas": 5_000_000})
-        receipt = self.w3.eth.wait_for_transaction_receipt(sent)
+        receipt = self.mined(sent)
         assert receipt["status"] == 1
         return receipt
 
-    def error(self, name: str, call: Any) -> str:
-        """The name of the custom error that the call reverts with."""
-        with pytest.raises(ContractCustomError) as caught:
-            call.call({"from": self.at(name)})
-        selector = str(caught.value.data)[:10]
-        for contract in (self.market, self.registry, self.credits, self.euro):
-            for entry in contract.abi:
-                if entry["type"] == "error":
-                    kinds = ",".join(part["type"] for part in entry.get("inputs", []))
-                    if "0x" + keccak(text=f"{entry['name']}({kinds})")[:4].hex() == selector:
-                        return str(entry["name"])
-        raise AssertionError(f"unknown error {selector}")
+    def mined(self, sent: Any) -> Any:
+        """The receipt of a transaction once it is mined; Anvil mines shortly after it answers."""
+        return self.w3.eth.wait_for_transaction_receipt(sent, timeout=30, poll_latency=0.005)
+
+    def attempt(self, name: str, data: str) -> str | None:
+        """The name of the custom error that calldata to the Market reverts with, or None."""
+        call = {"from": self.at(name), "to": self.market.address, "data": data}
+        answer: Any = self.w3.provider.make_request("eth_call", [call, "latest"])  # type: ignore[arg-type]
+        return self.errors[answer["error"]["data"][:10]] if "error" in answer else None
+
+    def send_raw(self, name: str, data: str) -> None:
+        """Calldata to the Market, mined in the next second."""
+        self.rpc("evm_setNextBlockTimestamp", hex(self.now() + 1))
+        call = {"from": self.at(name), "to": self.market.address, "data": data, "gas": hex(1_000_000)}
+        sent = self.rpc("eth_sendTransaction", call)
+        assert self.mined(sent)["status"] == 1
 
     # Messages
 
@@ -278,7 +292,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     log = (
         tmp_path_factory.mktemp("anvil") / "log"
     )  # a file: a pipe that nobody reads would fill and stop Anvil
-    command = [ANVIL, "--host", "127.0.0.1", "--port", "0", "--hardfork", "cancun", "--auto-impersonate"]
+    command = [str(ANVIL), "--host", "127.0.0.1", "--port", "0", "--hardfork", "cancun", "--auto-impersonate"]
     command += ["--timestamp", str(START - 1), "--gas-price", "0", "--base-fee", "0"]
     with log.open("wb") as output, subprocess.Popen(command, stdout=output) as process:
         try:

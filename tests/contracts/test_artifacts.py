@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from eth_utils import keccak
+from eth_utils.crypto import keccak
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "marketplace/chain/artifacts"
