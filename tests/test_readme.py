@@ -1,0 +1,102 @@
+"""The README is run, not believed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fastapi.routing import APIRoute
+
+from marketplace.api.hub import Hub, create_app
+from marketplace.catalogue.schema import Database
+from marketplace.cli import build
+from marketplace.settings import Settings
+from tests.support.chain import running_market
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    named = set(re.findall(r"`STEELYARD_([A-Z_]+)`", README))
+
+    assert {name.upper() for name in Settings.model_fields} == named
+
+
+def test_every_command_that_the_readme_names_exists() -> None:
+    app = build([])
+    known = {
+        f"{group.name} {command.name or command.callback.__name__}"
+        for group in app.registered_groups
+        if group.typer_instance is not None
+        for command in group.typer_instance.registered_commands
+        if command.callback is not None
+    }
+    named = set(re.findall(r"steelyard ([a-z]+ [a-z-]+)", README))
+
+    assert len(named) > 15
+    assert named <= known
+
+
+def test_every_file_that_the_readme_names_exists() -> None:
+    named = re.findall(r"`\.?/?((?:scripts|contracts|compute|tests|marketplace)/[\w./-]+)`", README)
+
+    assert named
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
+def test_every_route_of_the_hub_is_in_the_readme(tmp_path: Path) -> None:
+    with running_market() as market:
+        hub = Hub(Database(tmp_path / "hub.db"), market.chain.deployment)
+        paths = {route.path for route in create_app(hub).routes if isinstance(route, APIRoute)}
+
+    assert len(paths) > 5
+    for path in paths:
+        assert re.search(rf"`(GET |POST )?{re.escape(path)}`", README), path
+
+
+@pytest.mark.slow
+def test_the_trade_by_hand_runs_word_for_word(tmp_path: Path) -> None:
+    from sklearn.datasets import load_breast_cancer
+
+    block = re.search(r"<!-- test: by hand -->\n```bash\n(.*?)```", README, re.DOTALL)
+    assert block
+    table = load_breast_cancer(as_frame=True).frame.rename(columns={"target": "diagnosis"})
+    table.to_csv(tmp_path / "patients.csv", index=False)
+    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
+
+    with running(block[1], tmp_path) as (code, output):
+        assert code == 0, output
+
+    assert "checks hold" in output
+    assert re.search(r"balanced accuracy 0\.9\d+", output), output
+    assert (tmp_path / "model" / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+@contextmanager
+def running(script: str, folder: Path) -> Iterator[tuple[int, str]]:
+    """The script's exit code and output; everything that it started ends with it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("STEELYARD_")}
+    with (folder / "output.txt").open("w+") as output:
+        process = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=folder,
+            env=kept,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait(timeout=240)
+            output.seek(0)
+            yield code, output.read()
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
