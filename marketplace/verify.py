@@ -112,9 +112,11 @@ class _Audit:
         yield from self._views(ledger, scope)
         for asset in scope.assets:
             yield from self._asset(ledger, asset)
+        jobs: dict[GrantKey, list[bytes]] = {key: [] for key in scope.grants}
+        for job_id in scope.jobs:
+            jobs[ledger.jobs[job_id].grant_key].append(job_id)
         for key in scope.grants:
-            jobs = [name for name in scope.jobs if ledger.jobs[name].grant_key == key]
-            yield from self._grant(ledger, key, jobs)
+            yield from self._grant(ledger, key, jobs[key])
 
     def _deployment(self) -> Iterator[Check]:
         for line in check_deployment(self._chain.rpc, self._chain.deployment):

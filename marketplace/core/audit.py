@@ -182,6 +182,6 @@ def credit_check(ledger: Ledger, model: int) -> Check:
     """Whose credit a model is."""
     job_id = ledger.models[model]
     provider = ledger.jobs[job_id].job.provider
-    got = {account for (token, account), units in ledger.units.items() if token == model and units}
+    got = {account for account, units in ledger.units[model].items() if units}
     compared = f"who holds the model's credits, against the provider of {job_text(job_id)}"
     return equal("credit", asset_text(model), compared, provider, ", ".join(sorted(got)))

@@ -132,7 +132,7 @@ class Ledger:
     """The whole state of the four contracts after the last event, and what was found wrong on the way.
 
     times: Unix seconds of every block that holds an event. paid_in, withdrawn: all tokens that went in and out.
-    models: the job that each model came from. units: credits by (model, account). paused: by contract.
+    models: the job that each model came from. units: credits by model, then account. paused: by contract.
     terms: the asset, provider and price that an offer's digest fixes. due: the event, its asset and its transaction
     that must come next, for a publication is several events.
     """
@@ -146,7 +146,7 @@ class Ledger:
     grants: dict[GrantKey, GrantRecord] = field(default_factory=dict)
     jobs: dict[bytes, JobRecord] = field(default_factory=dict)
     balances: dict[str, int] = field(default_factory=dict)
-    units: dict[tuple[int, str], int] = field(default_factory=dict)
+    units: dict[int, dict[str, int]] = field(default_factory=dict)
     models: dict[int, bytes] = field(default_factory=dict)
     paused: dict[str, bool] = field(default_factory=dict)
     offers: dict[bytes, list[OfferAnnounced]] = field(default_factory=dict)

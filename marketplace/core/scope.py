@@ -104,7 +104,7 @@ def _asset_views(ledger: Ledger, asset: int) -> Iterator[View]:
     yield View(subject, "AssetRegistry", "metadataOf", (asset,), ledger.published[asset].metadata)
     epochs = ledger.epochs.get(asset)
     yield View(subject, "Market", "epochOf", (asset,), epochs.now() if epochs else 0)
-    units = {account: count for (model, account), count in ledger.units.items() if model == asset}
+    units = ledger.units.get(asset, {})
     if units:
         yield View(subject, "ContributionCredits", "totalUnits", (asset,), sum(units.values()))
     for account, count in units.items():

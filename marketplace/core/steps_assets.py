@@ -72,4 +72,4 @@ def on_credits(ledger: Ledger, event: CreditsMinted) -> None:
     same("a model has a fixed number of credits", UNITS, event.units)
     record.model = event.model_id
     ledger.models[event.model_id] = event.job_id
-    ledger.units[event.model_id, event.account] = event.units
+    ledger.units[event.model_id] = {event.account: event.units}

@@ -34,7 +34,7 @@ def storage(ledger: Ledger) -> dict[str, Any]:
         "grants": {key: record.grant for key, record in ledger.grants.items()},
         "jobs": {name: record.job for name, record in ledger.jobs.items()},
         "balances": {who: amount for who, amount in ledger.balances.items() if amount},
-        "units": dict(ledger.units),
+        "units": {(token, who): held for token, units in ledger.units.items() for who, held in units.items()},
         "paused": {contract for contract, paused in ledger.paused.items() if paused},
         "tokens": ledger.paid_in - ledger.withdrawn,
     }
