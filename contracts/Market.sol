@@ -11,14 +11,15 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {IMarket} from "./interfaces/IMarket.sol";
 import {IParticipantRegistry} from "./interfaces/IParticipantRegistry.sol";
 import {Messages} from "./libraries/Messages.sol";
+import {OfferRules} from "./libraries/OfferRules.sol";
 
 /// @title See IMarket, which says what every call does.
 contract Market is EIP712, IMarket {
     using Messages for Offer;
     using Messages for Receipt;
+    using OfferRules for Offer;
     using SafeERC20 for IERC20;
 
-    uint16 private constant MAX_FAILURE_FEE_BPS = 2_000;
     uint40 private constant MAX_DURATION = 365 days;
 
     IERC20 public immutable token;
@@ -282,7 +283,7 @@ contract Market is EIP712, IMarket {
         // Check:
         if (paused) revert Market_Paused();
         if (uses == 0) revert Market_NoUses();
-        _requireValid(offer);
+        offer.requireValid(epochOf[offer.assetId]);
         bytes32 offerDigest = digestOf(offer);
         _requireSigner(registry.ownerOf(offer.assetId), offerDigest, signature);
 
@@ -343,25 +344,6 @@ contract Market is EIP712, IMarket {
         balanceOf[buyer] += refund;
     }
 
-    function _requireValid(Offer calldata offer) private view {
-        if (offer.provider == address(0)) revert Market_NoProvider();
-        if (offer.buyer != address(0) && offer.buyer != msg.sender) revert Market_WrongBuyer(msg.sender, offer.buyer);
-        if (block.timestamp > offer.validUntil) revert Market_OfferExpired(offer.validUntil);
-        uint32 epoch = epochOf[offer.assetId];
-        if (offer.epoch != epoch) revert Market_WrongEpoch(offer.assetId, offer.epoch, epoch);
-        if (offer.failureFeeBps > MAX_FAILURE_FEE_BPS) {
-            revert Market_FeeTooHigh(offer.failureFeeBps, MAX_FAILURE_FEE_BPS);
-        }
-        _requireZero("arbiter", uint160(offer.arbiter));
-        _requireZero("verifier", uint160(offer.verifier));
-        _requireZero("royaltyBps", offer.royaltyBps);
-        _requireZero("royaltyFloor", offer.royaltyFloor);
-        _requireZero("maxContributors", offer.maxContributors);
-        _requireZero("minCreditBps", offer.minCreditBps);
-        _requireZero("requiredRole", uint256(offer.requiredRole));
-        _requireZero("budgetCost", uint256(offer.budgetCost));
-    }
-
     function _requireOpen(bytes32 jobId) private view returns (Job storage job) {
         job = _jobs[jobId];
         if (job.state != State.Open) revert Market_WrongState(jobId, job.state);
@@ -379,15 +361,11 @@ contract Market is EIP712, IMarket {
         if (signer == address(0) || signer != expected) revert Market_WrongSigner(signer, expected);
     }
 
-    function _requireZero(bytes32 field, uint256 value) private pure {
-        if (value != 0) revert Market_FieldNotEnforced(field, value);
-    }
-
     function _requireDuration(uint40 duration) private pure {
         if (duration == 0 || duration > MAX_DURATION) revert Market_BadDuration(duration, MAX_DURATION);
     }
 
-    /// @dev At most `amount`, since `bps` is at most MAX_FAILURE_FEE_BPS in any offer that was bought.
+    /// @dev At most `amount`, since `bps` is at most a fifth in any offer that was bought.
     function _shareDown(uint48 amount, uint16 bps) private pure returns (uint48) {
         return uint48((uint256(amount) * bps) / 10_000);
     }
