@@ -215,12 +215,14 @@ def _height(file_size: int) -> int:
 
 
 def _check_shape(cid: Cid, links: tuple[Link, ...], height: int) -> None:
-    """Check: full children, only the last one shorter, all of the kind that stands at this height."""
+    """Check: full children, only the last one shorter, all of the kind that stands at this height.
+
+    More than WIDTH full children would make the file higher than this.
+    """
     full = LEAF * WIDTH ** (height - 1) if height else 0
     codec = "raw" if height == 1 else "dag-pb"
     fits = (
         height > 0
-        and len(links) <= WIDTH
         and all(link.size == full for link in links[:-1])
         and 0 < links[-1].size <= full
         and all(link.cid.codec == codec for link in links)

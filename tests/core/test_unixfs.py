@@ -242,7 +242,7 @@ def short_leaf_in_the_middle(store: Hostile) -> Link:
 
 
 def empty_leaf_at_the_end(store: Hostile) -> Link:
-    return store.node(store.leaf(LEAF), store.leaf(1), store.leaf(0))
+    return store.node(store.leaf(LEAF), store.leaf(LEAF), store.leaf(0))
 
 
 def too_many_leaves(store: Hostile) -> Link:
@@ -252,7 +252,7 @@ def too_many_leaves(store: Hostile) -> Link:
 def node_claims_more(store: Hostile) -> Link:
     full = store.node(*[store.leaf(LEAF)] * WIDTH)
     last = store.node(store.leaf(7))
-    return store.node(full, Link(last.cid, 8, last.total + 1))
+    return store.node(full, Link(last.cid, 8, last.total))
 
 
 def node_weighs_more(store: Hostile) -> Link:
@@ -279,6 +279,15 @@ def unbalanced(store: Hostile) -> Link:
     return store.node(store.node(*[store.leaf(LEAF)] * WIDTH), deep)
 
 
+def node_given_as_a_leaf(store: Hostile) -> Link:
+    size = len(store.blocks[store.node(store.leaf(7)).cid])
+    return store.node(store.leaf(LEAF), Link(store.node(store.leaf(7)).cid, size, size))
+
+
+def leaf_too_large(store: Hostile) -> Link:
+    return store.node(store.leaf(LEAF + 1))
+
+
 def itself_as_a_leaf(store: Hostile) -> Link:
     inner = encode_node([store.leaf(7)])
     as_leaf = Link(Cid.of("raw", inner), len(inner), len(inner))
@@ -298,7 +307,8 @@ def raw_root_too_large(store: Hostile) -> Link:
 LIES = [
     one_child, no_children, empty_block, chain_of_nodes, leaf_claims_more, leaf_claims_less, short_leaf_in_the_middle,
     empty_leaf_at_the_end, too_many_leaves, node_claims_more, node_weighs_more, leaf_weighs_more,
-    leaf_where_a_node_belongs, node_where_a_leaf_belongs, unbalanced, itself_as_a_leaf, raw_root_too_large,
+    leaf_where_a_node_belongs, node_where_a_leaf_belongs, unbalanced, node_given_as_a_leaf, leaf_too_large,
+    itself_as_a_leaf, raw_root_too_large,
 ]  # fmt: skip
 
 
