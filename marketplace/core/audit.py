@@ -46,6 +46,12 @@ class Check:
     kind: Literal["proved", "claimed"] = "proved"
     problem: Problem = ""
 
+    def __post_init__(self) -> None:
+        # Strangers write what stands here, and terminals obey control characters.
+        for field in ("expected", "got"):
+            text = "".join(char if char.isprintable() else "?" for char in getattr(self, field)[:500])
+            object.__setattr__(self, field, text)
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

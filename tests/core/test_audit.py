@@ -14,6 +14,7 @@ from marketplace.core import unixfs
 from marketplace.core.audit import (
     Found,
     Missing,
+    claimed,
     fetch,
     invariant_checks,
     money_check,
@@ -146,6 +147,13 @@ def test_blocks_that_hash_but_make_no_file_differ() -> None:
     cid = Cid.of("dag-pb", block)
     (problem,) = read_file(cid, getter({cid: block}), limit=1 << 20).problems
     assert problem.problem == "differs"
+
+
+def test_what_strangers_wrote_cannot_steer_a_terminal() -> None:
+    line = claimed("fault", "job 0x", "the node says", got="crashed: \x1b[2J\r\n\u202eok" + "x" * 1_000)
+    assert line.got.isprintable()
+    assert line.got.startswith("crashed: ?[2J???ok")
+    assert len(line.got) == 500
 
 
 # The chain by itself
