@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from eth_account.messages import encode_typed_data
 from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
 from web3 import HTTPProvider, Web3
@@ -157,15 +158,18 @@ class World:
 
     # Messages
 
-    def sign(self, name: str, kind: str, types: str, message: dict[str, Any], **domain: Any) -> bytes:
-        """65 bytes over an EIP-712 message to the Market."""
-        standing = {
+    def domain(self) -> dict[str, Any]:
+        """EIP-712 domain of the Market."""
+        return {
             "name": "Steelyard Market",
             "version": "1",
             "chainId": 31_337,
             "verifyingContract": self.market.address,
         }
-        signed = self.people[name].sign_typed_data(standing | domain, {kind: fields(types)}, message)
+
+    def sign(self, name: str, kind: str, types: str, message: dict[str, Any], **domain: Any) -> bytes:
+        """65 bytes over an EIP-712 message to the Market."""
+        signed = self.people[name].sign_typed_data(self.domain() | domain, {kind: fields(types)}, message)
         return bytes(signed.signature)
 
     def sign_offer(self, name: str, offer: dict[str, Any], **domain: Any) -> bytes:
@@ -175,6 +179,12 @@ class World:
     def sign_receipt(self, name: str, receipt: dict[str, Any], **domain: Any) -> bytes:
         """65 bytes over a receipt."""
         return self.sign(name, "Receipt", RECEIPT_TYPES, receipt, **domain)
+
+    def digest_receipt(self, receipt: dict[str, Any]) -> bytes:
+        """What the node signs, by eth-account's own EIP-712."""
+        domain = self.domain()
+        signable = encode_typed_data(domain, {"Receipt": fields(RECEIPT_TYPES)}, receipt)
+        return bytes(keccak(b"\x19" + signable.version + signable.header + signable.body))
 
     def sign_permit(self, name: str, value: int, deadline: int) -> tuple[int, int, int, bytes, bytes]:
         """The Market's Permit tuple for its allowance of `value`."""
