@@ -104,16 +104,7 @@ class EmbeddedChain:
         binary = find_anvil(self._binary)
         self._folder = tempfile.TemporaryDirectory(prefix="steelyard-chain-")
         try:
-            for attempt in range(_ATTEMPTS):
-                port = self._port or _free_port()
-                if self._launch(binary, port):
-                    break
-                if self._port or attempt == _ATTEMPTS - 1:
-                    raise UnavailableError(
-                        "Anvil does not start",
-                        got=f"port {port}",
-                        do="Is the port taken? Choose another one.",
-                    )
+            self._come_up(binary, self._folder.name)
         except BaseException:
             self.close()
             raise
@@ -142,55 +133,33 @@ class EmbeddedChain:
         for _ in range(blocks):
             self.rpc.request("evm_mine")
 
-    def _launch(self, binary: Path, port: int) -> bool:
-        """Whether Anvil came up on the port."""
-        if self._folder is None:
-            return False
-        command = [
-            binary,
-            "--host",
-            "127.0.0.1",
-            "--port",
-            port,
-            "--chain-id",
-            DEVELOPMENT_CHAIN,
-            "--no-mining",
-        ]
-        command += [
-            "--hardfork",
-            "cancun",
-            "--accounts",
-            0,
-            "--no-cors",
-            "--quiet",
-            "--cache-path",
-            self._folder.name,
-        ]
-        self._process = subprocess.Popen(  # noqa: S603  # our own program with numbers and a folder of ours
-            [str(part) for part in command],
-            env={"HOME": self._folder.name},
-            cwd=self._folder.name,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # a terminal's Ctrl-C is ours to handle
-            preexec_fn=_die_with_parent(),
+    def _come_up(self, binary: Path, folder: str) -> None:
+        for _ in range(1 if self._port else _ATTEMPTS):
+            port = _bindable(self._port)
+            if not port:
+                break
+            self._process = _launch(binary, folder, port)
+            self.url = f"http://127.0.0.1:{port}"
+            self._rpc = Rpc(self.url, timeout=self._timeout)
+            if self._answers():
+                return
+            self._end_process()
+            self._rpc.close()
+        raise UnavailableError(
+            "Anvil does not start",
+            got=f"port {self._port}" if self._port else None,
+            do="Is the port taken? Choose another one.",
         )
-        self.url = f"http://127.0.0.1:{port}"
-        self._rpc = Rpc(self.url, timeout=self._timeout)
+
+    def _answers(self) -> bool:
+        """Whether Anvil came up; False once it has ended."""
         deadline = time.monotonic() + _START_SECONDS
-        while self._process.poll() is None and time.monotonic() < deadline:
+        while self._process and self._process.poll() is None and time.monotonic() < deadline:
             try:
-                self._rpc.request("eth_chainId")
+                self.rpc.request("eth_chainId")
+                return self._process.poll() is None
             except UnavailableError:
                 time.sleep(0.01)
-                continue
-            # Whoever answers on a port that Anvil could not take is not ours: then Anvil has ended by now.
-            time.sleep(0.02)
-            if self._process.poll() is None:
-                return True
-        self._end_process()
-        self._rpc.close()
         return False
 
     def _end_process(self) -> None:
@@ -214,10 +183,30 @@ class EmbeddedChain:
                 continue  # Anvil is busy or ends; whoever waits for a block says so in time
 
 
-def _free_port() -> int:
+def _bindable(port: int) -> int:
+    """The port, or a free one for 0; 0 where somebody else has it, who would answer in Anvil's place."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
         return int(probe.getsockname()[1])
+
+
+def _launch(binary: Path, folder: str, port: int) -> subprocess.Popen[bytes]:
+    network = f"--host 127.0.0.1 --port {port} --no-cors"
+    rules = f"--chain-id {DEVELOPMENT_CHAIN} --hardfork cancun --no-mining --accounts 0"
+    return subprocess.Popen(  # noqa: S603  # our own program with numbers and a folder of ours
+        [str(binary), *network.split(), *rules.split(), "--quiet", "--cache-path", folder],
+        env={"HOME": folder},
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a terminal's Ctrl-C is ours to handle
+        preexec_fn=_die_with_parent(),
+    )
 
 
 def _die_with_parent() -> Callable[[], None]:

@@ -94,7 +94,9 @@ class Sender:
                     raise IntegrityError("the RPC endpoint named another transaction than ours", got=answer)
                 return signed
             message = answer.message.lower()
-            if "already" in message:  # known or imported: an earlier try arrived after all
+            if (
+                "already" in message and "nonce" not in message
+            ):  # known or imported: an earlier try arrived after all
                 return signed
             if "insufficient funds" in message:
                 raise _poor(what, account.address)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from marketplace.chain.client import Chain
 from tests.support.chain import RunningMarket, running_market
 
 Tamper = Callable[[Any], Any]
@@ -39,6 +40,13 @@ class LyingRpc:
 def liar(market: RunningMarket) -> Iterator[LyingRpc]:
     with lying_rpc(market.embedded.url) as server:
         yield server
+
+
+@pytest.fixture
+def chain(market: RunningMarket, liar: LyingRpc) -> Iterator[Chain]:
+    """A market seen through an endpoint that lies only later."""
+    with Chain(liar.url, market.chain.deployment, confirmations=1, timeout=2, patience=5) as found:
+        yield found
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from eth_account import Account
@@ -187,7 +188,7 @@ def test_events_are_found_by_their_indexed_fields(market: RunningMarket, asset: 
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(
-    market: RunningMarket, types: tuple[type[AccessBought], ...], where: dict[str, object]
+    market: RunningMarket, types: tuple[type[AccessBought], ...], where: dict[str, Any]
 ) -> None:
     with pytest.raises(InputError):
         market.chain.logs(types=types, **where)

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from eth_utils.abi import event_abi_to_log_topic
+from eth_utils.address import to_checksum_address
 from web3 import HTTPProvider, Web3
 
+from marketplace.chain.blocks import parse_log
 from marketplace.chain.contracts import artifact
 from marketplace.chain.events import ALL_EVENTS, EVENTS, decode_log, layout
-from marketplace.chain.search import parse_log
 from marketplace.core.events import Event, JobSettled, ReceiptSubmitted
 from marketplace.core.job import Fault, Request
 from marketplace.errors import IntegrityError
@@ -86,9 +87,8 @@ def by_web3(market: RunningMarket, raw: dict[str, Any]) -> dict[str, Any] | None
     if name == "TestEuro":
         return None
     client = Web3(HTTPProvider(market.embedded.url))
-    contract = client.eth.contract(
-        address=market.chain.deployment.addresses[name], abi=list(artifact(name).abi)
-    )
+    address = to_checksum_address(market.chain.deployment.addresses[name])
+    contract = client.eth.contract(address=address, abi=list(artifact(name).abi))
     entries = {
         "0x" + event_abi_to_log_topic(entry).hex(): entry["name"]  # type: ignore[arg-type]
         for entry in artifact(name).abi
