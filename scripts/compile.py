@@ -48,6 +48,8 @@ def install_compiler(folder: Path) -> None:
     writes into a pipe, so it writes into a file first.
     """
     solcjs = ROOT / "node_modules" / "solc" / "solc.js"
+    if not solcjs.is_file():
+        sys.exit("npm's solc is missing: run scripts/setup first")
     node, script = shlex.quote(str(node_binary())), shlex.quote(str(solcjs))
     wrapper = folder / f"solc-v{VERSION}"
     command = f'{node} {script} "$@" > "$0.out" && sed "1{{/^>>>/d;}}" "$0.out"'

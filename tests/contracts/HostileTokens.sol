@@ -3,14 +3,24 @@ pragma solidity 0.8.37;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
 
-/// @title Returns false instead of reverting, and moves nothing.
+/// @title Honest until told otherwise; then it returns false instead of reverting, and moves nothing.
 contract FalseToken is ERC20("False", "FALSE") {
-    function transferFrom(address, address, uint256) public pure override returns (bool) {
-        return false;
+    bool private _lies;
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
     }
 
-    function transfer(address, uint256) public pure override returns (bool) {
-        return false;
+    function lie() external {
+        _lies = true;
+    }
+
+    function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
+        return !_lies && super.transferFrom(from, to, amount);
+    }
+
+    function transfer(address to, uint256 amount) public override returns (bool) {
+        return !_lies && super.transfer(to, amount);
     }
 }
 

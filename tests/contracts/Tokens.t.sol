@@ -63,11 +63,32 @@ contract TokensTest is Fixture {
     function test_buyRefusesATokenThatReturnsFalse() external {
         FalseToken token = new FalseToken();
         useToken(IERC20(address(token)));
+        token.lie();
         bytes memory signature = signed(usualOffer());
         vm.expectRevert(abi.encodeWithSelector(SafeERC20.SafeERC20FailedOperation.selector, address(token)));
         vm.prank(buyer);
         market.buy(usualOffer(), signature, 1);
         Check.equal(market.grantOf(market.digestOf(usualOffer()), buyer).jobsPaid, 0, "no grant");
+    }
+
+    function test_withdrawKeepsTheBalanceWhereTheTokenReturnsFalse() external {
+        FalseToken token = new FalseToken();
+        useToken(IERC20(address(token)));
+        token.mint(buyer, PRICE);
+        bytes memory signature = signed(usualOffer());
+        vm.startPrank(buyer);
+        token.approve(address(market), PRICE);
+        market.buy(usualOffer(), signature, 1);
+        vm.stopPrank();
+        bytes32 offerDigest = market.digestOf(usualOffer());
+        vm.warp(START + 40 days);
+        market.claimUnused(offerDigest, buyer);
+
+        token.lie();
+        vm.expectRevert(abi.encodeWithSelector(SafeERC20.SafeERC20FailedOperation.selector, address(token)));
+        vm.prank(buyer);
+        market.withdraw(buyer);
+        Check.equal(market.balanceOf(buyer), PRICE, "still owed");
     }
 
     function test_aReentrantTokenTakesNothingTwiceOnWithdraw() external {
