@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from marketplace.api import views
@@ -34,12 +34,12 @@ from marketplace.api.answers import (
 )
 from marketplace.api.progress import ProgressBoard, Reporter
 from marketplace.api.pulse import Pulse
-from marketplace.api.serving import serve_app
+from marketplace.api.serving import SECONDS_TO_FINISH, serve_app
 from marketplace.api.stream import Streams
 from marketplace.catalogue import search
 from marketplace.catalogue.indexer import Indexer
-from marketplace.catalogue.rows import Asset, Cursor, EventRow, Grant, Job, Listing, Pause
-from marketplace.catalogue.schema import TABLES, Database, fetch, get
+from marketplace.catalogue.rows import Asset, Cursor, Grant, Job, Listing, Pause
+from marketplace.catalogue.schema import Database, fetch, get
 from marketplace.chain.client import Chain
 from marketplace.chain.deploy import Deployment
 from marketplace.core.canonical import MAX_DOCUMENT
@@ -95,14 +95,14 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
         GatewayStore(settings.gateway, timeout=settings.timeout) as store,
     ):
         indexer = Indexer(chain, store, database, pulse.beat)
-        thread = threading.Thread(target=indexer.run, args=(stop,), name="indexer")
+        thread = threading.Thread(target=indexer.run, args=(stop,), name="indexer", daemon=True)
         thread.start()
         try:
             hub = Hub(database, deployment, pulse, lambda: indexer.trouble)
             serve_app(create_app(hub), host, port, ready=ready, stopping=pulse.close)
         finally:
             stop.set()
-            thread.join()
+            thread.join(SECONDS_TO_FINISH)  # a silent endpoint may hold it longer; nothing is lost by leaving
 
 
 def read_deployment(path: Path) -> Deployment:
@@ -226,9 +226,8 @@ def _add_jobs(app: FastAPI, hub: Hub, board: ProgressBoard) -> None:
 
 def _reached(connection: Connection) -> dict[str, Any]:
     cursor = get(connection, Cursor, 0)
-    events = connection.execute(select(func.count()).select_from(TABLES[EventRow])).scalar_one()
     paused = [row.contract for row in fetch(connection, Pause) if row.paused]
-    return {"block": cursor.block if cursor else None, "events": events, "paused": paused}
+    return {"block": cursor.block if cursor else None, "paused": paused}
 
 
 def _query(

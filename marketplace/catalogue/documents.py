@@ -7,7 +7,7 @@ arrived and does not fit is `invalid` for good, since its digest fixes its bytes
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -28,6 +28,9 @@ from marketplace.storage import ContentStore, get_document
 
 BATCH = 50
 """Documents fetched before their rows are written."""
+
+SECONDS_PER_BATCH = 2.0
+"""After which what was fetched is written, and the rest left to the next batch."""
 
 FIRST_RETRY = 1.0
 LAST_RETRY = 900.0
@@ -79,16 +82,28 @@ class DocumentReader:
 
     def run_once(self) -> int:
         """Reads up to BATCH documents; returns how many. Raises UnavailableError where the database is."""
-        wanted = self._wanted()
-        rows = [self._read(named) for named in wanted]
-        if rows:
+        read = list(self._read_in_time(self._wanted()))
+        if read:
             with self._database.write() as connection:
-                for named, row in zip(wanted, rows, strict=True):
+                for named, row in read:
                     # The chain may have been reorganised while the store was asked.
                     now = get(connection, type(named), *named.key())
                     if now is not None and _digest(now) == _digest(named):
                         put(connection, [row])
-        return len(rows)
+        return len(read)
+
+    def _read_in_time(self, wanted: list[Named]) -> Iterator[tuple[Named, Listing | OfferDocument]]:
+        # A store that is silent costs one timeout here, not one for each document.
+        end = time.monotonic() + SECONDS_PER_BATCH
+        for named in wanted:
+            yield named, self._read(named)
+            if time.monotonic() > end:
+                return
+
+    def seconds_to_next(self) -> float:
+        """Until the next unavailable document is to be tried again; at most LAST_RETRY."""
+        first = min((when for when, _ in self._retries.values()), default=float("inf"))
+        return min(max(0.0, first - self._clock()), LAST_RETRY)
 
     def _wanted(self) -> list[Named]:
         with self._database.read() as connection:
@@ -251,6 +266,10 @@ def _fetch(store: ContentStore, digest: bytes) -> bytes:
     except IntegrityError as error:
         # The digest still names a document; the store may yet come by the right bytes.
         raise UnavailableError("the store holds other bytes under this name") from error
+    except SteelyardError:
+        raise
+    except Exception as error:  # as when the store is closed under a reader: no fault of the document
+        raise UnavailableError(f"the store failed: {type(error).__name__}") from error
 
 
 def _outcome(error: Exception) -> tuple[str, str]:

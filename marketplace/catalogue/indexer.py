@@ -22,7 +22,7 @@ from marketplace.errors import SteelyardError
 from marketplace.storage import ContentStore
 
 INTERVAL = 0.2
-"""Seconds between looks at the chain, and at the store, where there was nothing."""
+"""Seconds between looks at the chain where there was nothing."""
 
 LONGEST_PAUSE = 15.0
 """Seconds to wait after errors: doubling from INTERVAL up to this."""
@@ -52,6 +52,7 @@ class Indexer:
         )
         self._follower: Follower | None = None
         self._troubles: dict[str, str] = {}
+        self._news = threading.Event()
         self._forget_other_deployments()
 
     @property
@@ -72,9 +73,15 @@ class Indexer:
     def run(self, stop: threading.Event) -> None:
         """Goes on until `stop` is set, whatever happens; documents in a thread of their own, so that a slow store
         never holds up the chain."""
-        reader = threading.Thread(target=self._repeat, args=("documents", self._read, stop), name="documents")
+        reader = threading.Thread(
+            target=self._repeat,
+            args=("documents", self._read, self._wait_for_news, stop),
+            name="documents",
+            daemon=True,
+        )
         reader.start()
-        self._repeat("chain", self.step, stop)
+        self._repeat("chain", self.step, lambda: stop.wait(INTERVAL), stop)
+        self._news.set()
         reader.join()
 
     def rebuild(self) -> None:
@@ -87,15 +94,15 @@ class Indexer:
     def step(self) -> bool:
         """Takes the next batch or reorganisation; whether there was one. Raises as `run_once`."""
         follower = self._follower or self._resume()
-        self._follower = (
-            None  # kept only if all goes well: it is ahead of a database that did not take its batch
-        )
+        # Kept only if all goes well: else it is ahead of a database that did not take its batch.
+        self._follower = None
         before = follower.known[-1] if follower.known else None
         found = follower.poll()
         if found is not None and not self._take(found, before, follower.known):
             return True
         self._follower = follower
         if found is not None:
+            self._news.set()
             self._changed()
         return found is not None
 
@@ -138,7 +145,13 @@ class Indexer:
             self._changed()
         return found
 
-    def _repeat(self, name: str, work: Callable[[], bool], stop: threading.Event) -> None:
+    def _wait_for_news(self) -> None:
+        self._news.wait(self._documents.seconds_to_next())
+        self._news.clear()
+
+    def _repeat(
+        self, name: str, work: Callable[[], bool], idle: Callable[[], object], stop: threading.Event
+    ) -> None:
         pause = INTERVAL
         while not stop.is_set():
             try:
@@ -153,7 +166,7 @@ class Indexer:
             self._troubles.pop(name, None)
             pause = INTERVAL
             if not busy:
-                stop.wait(INTERVAL)
+                idle()
 
 
 def _known_blocks(connection: Connection) -> list[tuple[int, bytes]]:

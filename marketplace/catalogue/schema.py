@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -23,6 +23,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    bindparam,
     create_engine,
     delete,
     event,
@@ -171,15 +172,27 @@ def _translated() -> Iterator[None]:
 def fetch(connection: Connection, row: type[R], query: Select[Any] | None = None) -> list[R]:
     """The rows that a `select(TABLES[row])` gives, as types."""
     found = connection.execute(select(TABLES[row]) if query is None else query)
-    return [row(**mapping) for mapping in found.mappings()]
+    return [_typed(row, values) for values in found]
 
 
 def get(connection: Connection, row: type[R], *key: object) -> R | None:
     """The row with this primary key, if there is one."""
+    found = connection.execute(_BY_KEY[row], dict(zip(row.KEY, key, strict=True))).first()
+    return None if found is None else _typed(row, found)
+
+
+def _typed(row: type[R], values: Iterable[Any]) -> R:
+    # The columns stand in the order of the fields, for that is what they were made from.
+    return row(*values)
+
+
+def _by_key(row: type[Row]) -> Select[Any]:
     table = TABLES[row]
-    query = select(table).where(*(table.c[name] == value for name, value in zip(row.KEY, key, strict=True)))
-    found = fetch(connection, row, query)
-    return found[0] if found else None
+    return select(table).where(*(table.c[name] == bindparam(name) for name in row.KEY))
+
+
+# Built once: the indexer asks one of them for every row that an event touches.
+_BY_KEY = {row: _by_key(row) for row in TABLES}
 
 
 def put(connection: Connection, rows: Sequence[R]) -> None:

@@ -1,9 +1,9 @@
 """Finding assets, and reading what the catalogue has about one of anything.
 
-Text is searched with LIKE, not FTS5: every word of the query must occur in the listing's name, description or
-keywords, as part of a word too ("vibr" finds "vibration"); the same SQL runs on any database, and no index of its own
-has to be rebuilt. Its cost is one scan of the listings. Results are ordered by age, newest first: nothing that can
-be bought (sales, jobs) ranks anything.
+Text is searched as substrings (`instr`, as LIKE without its wildcards), not with FTS5: every word of the query must
+occur in the listing's name, slug, description, creator or keywords, as part of a word too ("vibr" finds "vibration"),
+and no index of its own has to be kept and rebuilt. The cost is one scan of the listings until a page is full.
+Results are ordered by age, newest first: nothing that can be bought (sales, jobs) ranks anything.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
 
 from marketplace.catalogue.rows import Asset, Job, Listing, Node, OfferDocument
 from marketplace.catalogue.schema import TABLES, fetch, get
@@ -120,22 +120,14 @@ class Page:
 
 def search(connection: Connection, query: Query, *, now: int) -> Page:
     """The assets whose listing was read and fits. now: Unix seconds, for offers that run out."""
-    offers = (
-        select(
-            _offer.asset_id,
-            func.min(_offer.price).label("price"),
-            func.count(_offer.offer_digest.distinct()).label("offers"),
-        )
-        .join(TABLES[Asset], _asset.asset_id == _offer.asset_id)
-        .where(_stands(now), _offer.buyer == ZERO_ADDRESS)
-        .group_by(_offer.asset_id)
-        .subquery()
-    )
+    # Scalar subqueries: asked for the page's rows only, not for all that fit.
+    offers = select(_offer.price, _offer.offer_digest).where(_for_anyone(now))
+    price = offers.with_only_columns(func.min(_offer.price)).scalar_subquery()
+    count = offers.with_only_columns(func.count(_offer.offer_digest.distinct())).scalar_subquery()
     statement = (
-        select(TABLES[Asset], TABLES[Listing], offers.c.price, offers.c.offers)
+        select(TABLES[Asset], TABLES[Listing], price, count)
         .join(TABLES[Listing], _listing.asset_id == _asset.asset_id)
-        .outerjoin(offers, offers.c.asset_id == _asset.asset_id)
-        .where(_listing.status == Status.ok, *_filters(query, offers.c.price))
+        .where(_listing.status == Status.ok, *_filters(query, now))
         .order_by(_asset.block.desc(), _asset.log_index.desc())
         .limit(query.limit + 1)
     )
@@ -145,8 +137,11 @@ def search(connection: Connection, query: Query, *, now: int) -> Page:
     return Page(shown, Place(shown[-1].asset.block, shown[-1].asset.log_index) if more else None)
 
 
-def _stands(now: int) -> ColumnElement[bool]:
+def _for_anyone(now: int) -> ColumnElement[bool]:
+    """An offer of the asset at hand that anyone can buy."""
     return and_(
+        _offer.asset_id == _asset.asset_id,
+        _offer.buyer == ZERO_ADDRESS,
         _offer.status == Status.ok,
         _offer.signer == _asset.owner,
         _offer.epoch == _asset.epoch,
@@ -154,14 +149,14 @@ def _stands(now: int) -> ColumnElement[bool]:
     )
 
 
-def _filters(query: Query, price: ColumnElement[Any]) -> list[ColumnElement[bool]]:
-    filters = [_listing.words.contains(word, autoescape=True) for word in query.words()]
+def _filters(query: Query, now: int) -> list[ColumnElement[bool]]:
+    filters: list[ColumnElement[bool]] = [func.instr(_listing.words, word) > 0 for word in query.words()]
     if query.kind is not None:
         filters.append(_asset.kind == query.kind.value)
     if query.owner is not None:
         filters.append(_asset.owner == query.owner)
     if query.max_price is not None:
-        filters.append(price <= query.max_price)
+        filters.append(exists().where(_for_anyone(now), _offer.price <= query.max_price))
     if query.purpose is not None:
         filters.append(_listing.purposes.contains(f" {query.purpose} ", autoescape=True))
     if query.after is not None:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
@@ -25,6 +20,7 @@ from marketplace.core.eip712 import Domain
 from marketplace.core.events import AccessBought, AssetPublished, Event, JobOpened, NodeSet, Position
 from marketplace.core.ids import Kind, asset_id
 from marketplace.core.job import Progress, Request
+from tests.support.catalogue import served
 
 PROVIDER = Account.from_key(b"\x01" * 32)
 BUYER = Account.from_key(b"\x02" * 32)
@@ -100,25 +96,6 @@ def signed(progress: Progress, by: LocalAccount, domain: Domain = DOMAIN) -> dic
     return {"progress": progress.to_json(), "signature": "0x" + bytes(signature).hex()}
 
 
-@contextlib.contextmanager
-def serving(hub: Hub) -> Iterator[str]:
-    """Serves in a thread on a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(create_app(hub), log_level="error", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            deadline = time.monotonic() + 20
-            while not server.started and time.monotonic() < deadline:
-                time.sleep(0.01)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            hub.pulse.close()
-            server.should_exit = True
-            thread.join(20)
-
-
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     yield from _running(tmp_path_factory.mktemp("hub"))
@@ -134,6 +111,7 @@ def _running(folder: Path) -> Iterator[RunningHub]:
     hub = Hub(Database(folder / "hub.db"), DEPLOYMENT)
     with hub.database.write() as connection:
         append(connection, story())
-    with serving(hub) as url, httpx.Client(base_url=url, timeout=20, trust_env=False) as client:
+    with served(create_app(hub)) as url, httpx.Client(base_url=url, timeout=20, trust_env=False) as client:
         yield RunningHub(url, hub, client)
+        hub.pulse.close()  # open streams end, so that the server can
     hub.database.close()

@@ -12,11 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from marketplace.catalogue.rows import Cursor
+from marketplace.catalogue.schema import put
 from marketplace.chain.deploy import Deployment
+from marketplace.core.events import PausedSet
 
-from .conftest import ASSET, BUYER, DEPLOYMENT, JOB_TEXT, OFFER, PROVIDER, RunningHub
+from .conftest import ASSET, BUYER, DEPLOYMENT, JOB_TEXT, OFFER, PROVIDER, RunningHub, at
 
-FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def test_the_deployment_file_is_served_to_the_byte(running: RunningHub) -> None:
@@ -24,8 +27,12 @@ def test_the_deployment_file_is_served_to_the_byte(running: RunningHub) -> None:
     assert Deployment.parse(answer.content).digest == DEPLOYMENT.digest
 
 
-def test_health_counts_the_events_that_were_read(running: RunningHub) -> None:
-    assert running.client.get("/health").json()["events"] == 4
+def test_health_says_how_far_the_chain_was_read_and_what_is_paused(fresh: RunningHub) -> None:
+    fresh.add(PausedSet(at(5), DEPLOYMENT.market, True))
+    with fresh.hub.database.write() as connection:
+        put(connection, [Cursor(0, DEPLOYMENT.digest, 5, b"\1" * 32)])
+    answer = fresh.client.get("/health").json()
+    assert answer == {"status": "ok", "trouble": None, "block": 5, "paused": [DEPLOYMENT.market]}
 
 
 def test_an_asset_is_found_by_token_id_and_by_did(running: RunningHub) -> None:

@@ -53,7 +53,7 @@ def test_the_same_events_give_the_same_rows_and_none_of_them_stops_the_fold(even
     assert rows() == rows()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(chains(), st.integers(0, 30))
 def test_batches_cut_anywhere_leave_the_rows_of_one_fold(events: list[Event], cut: int) -> None:
     with TemporaryDirectory() as folder:
@@ -65,7 +65,7 @@ def test_batches_cut_anywhere_leave_the_rows_of_one_fold(events: list[Event], cu
         database.close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(chains(), st.integers(0, 10), chains())
 def test_a_reorganisation_leaves_what_the_new_branch_alone_would_have_left(
     events: list[Event], fork: int, other: list[Event]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from eth_utils.crypto import keccak
 
+from marketplace.catalogue.documents import SECONDS_PER_BATCH, DocumentReader, Place
 from marketplace.catalogue.indexer import Indexer
 from marketplace.catalogue.rows import (
     Asset,
@@ -30,6 +32,7 @@ from marketplace.core.events import CreditsMinted
 from marketplace.core.job import Request, State
 from marketplace.core.ledger import Rules
 from marketplace.core.replay import replay
+from marketplace.errors import IntegrityError
 from marketplace.storage import GatewayStore
 from tests.chain.conftest import lying_rpc
 from tests.support.catalogue import Town, running_town
@@ -279,3 +282,37 @@ def test_a_store_that_is_away_does_not_hold_up_the_chain(town: Town, database: D
         assert get(connection, Asset, asset) is not None
     statuses = {row[2] for row in database.dump()["listing"]}
     assert "unavailable" in statuses and "ok" not in statuses
+
+
+def test_an_endpoint_that_lies_about_a_log_moves_nothing(
+    town: Town, database: Database, fresh: Database
+) -> None:
+    town.publish(b"\x33" * 32)
+    deployment = town.market.chain.deployment
+    with (
+        lying_rpc(town.market.embedded.url) as endpoint,
+        Chain(endpoint.url, deployment, confirmations=1, timeout=5) as chain,
+    ):
+        endpoint.tampers["eth_getLogs"] = lambda logs: [{**log, "data": "0x12"} for log in logs]
+        indexing = Indexer(chain, town.store, database)
+        with pytest.raises(IntegrityError):
+            indexing.run_once()
+        assert all(rows == [] for rows in database.dump().values())
+        endpoint.tampers.clear()
+        indexing.run_once()
+    assert_equal_to_a_rebuild(town, database, fresh)
+
+
+def test_a_store_that_never_answers_costs_one_timeout_and_not_one_for_each_document(
+    town: Town, database: Database
+) -> None:
+    for number in range(3):
+        town.publish(bytes([0x40 + number]) * 32)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with GatewayStore(url, timeout=SECONDS_PER_BATCH) as store:
+            place = Place(town.market.chain.domain, town.market.chain.deployment.asset_registry)
+            Indexer(town.market.chain, store, database).step()
+            reader = DocumentReader(store, database, place)
+            assert reader.run_once() == 1
+    assert [row[2] for row in database.dump()["listing"]] == ["unavailable"]
