@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from marketplace.errors import IntegrityError, UnavailableError
+from marketplace.core.canonical import parse_json
+from marketplace.errors import InputError, IntegrityError, UnavailableError
 
 _MAX_STEPS = 1 << 32
+_MAX_ANSWER = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class HubClient:
         answer = self._get("/assets", {"query": words, "kind": "dataset", "limit": "100"})
         try:
             return [_hit(entry) for entry in answer["assets"]]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise IntegrityError(
                 "the hub's answer does not parse", got=self._url, expected="a page of assets"
             ) from None
@@ -47,21 +50,35 @@ class HubClient:
             done, of = int(found["done"]), int(found["of"])
             fits = 0 <= done <= of < _MAX_STEPS
             return Live(printable(str(found["stage"]), 80), done if fits else 0, of if fits else 0)
-        except (UnavailableError, IntegrityError, KeyError, TypeError, ValueError):
+        except (UnavailableError, IntegrityError, KeyError, TypeError, ValueError, OverflowError):
             return None
 
     def _get(self, path: str, query: dict[str, str]) -> Any:
         try:
-            answer = httpx.get(f"{self._url}{path}", params=query, timeout=self._timeout, trust_env=False)
-            return answer.raise_for_status().json()
+            return parse_json(self._body(path, query), what="the hub's answer", limit=_MAX_ANSWER)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnavailableError(
                 "the hub does not answer",
                 got=f"{self._url}: {type(error).__name__}",
                 do="Unset STEELYARD_HUB to search the chain itself.",
             ) from None
-        except ValueError:
-            raise IntegrityError("the hub's answer does not parse", got=self._url, expected="JSON") from None
+        except InputError as error:
+            raise IntegrityError(error.what, got=self._url, expected="JSON") from None
+
+    def _body(self, path: str, query: dict[str, str]) -> bytes:
+        deadline = time.monotonic() + 2 * self._timeout
+        body = bytearray()
+        headers = {"accept-encoding": "identity"}
+        url = f"{self._url}{path}"
+        with httpx.stream(
+            "GET", url, params=query, headers=headers, timeout=self._timeout, trust_env=False
+        ) as answer:
+            answer.raise_for_status()
+            for piece in answer.iter_raw():
+                body += piece
+                if len(body) > _MAX_ANSWER or time.monotonic() > deadline:
+                    raise IntegrityError("the hub's answer does not end", got=f"{len(body)} bytes")
+        return bytes(body)
 
 
 def _hit(entry: dict[str, Any]) -> dict[str, Any]:

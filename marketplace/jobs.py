@@ -81,6 +81,7 @@ def own_algorithm(folder: Path) -> Algorithm:
 
 def _read_folder(folder: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
+    left = bundle.MAX_BYTES
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
@@ -89,8 +90,20 @@ def _read_folder(folder: Path) -> dict[str, bytes]:
             continue
         if len(files) == bundle.MAX_FILES:
             raise InputError("too many files for a bundle", got=f"more than {bundle.MAX_FILES} in {folder}")
-        files[name] = path.read_bytes()
+        files[name] = _read_up_to(path, left)
+        left -= len(files[name])
     return files
+
+
+def _read_up_to(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise InputError("a file of the bundle cannot be read", got=f"{path}: {error.strerror}") from None
+    if len(data) > most:
+        raise InputError("the files are too large for a bundle", expected=f"<= {bundle.MAX_BYTES} bytes")
+    return data
 
 
 def start(

@@ -11,7 +11,14 @@ from marketplace.core.ids import Did, Kind, kind_of
 from marketplace.core.job import Request
 from marketplace.core.offer import Offer, Signed
 from marketplace.core.policy import Terms
-from marketplace.errors import InputError, IntegrityError, NotFoundError, RefusedError, SteelyardError
+from marketplace.errors import (
+    InputError,
+    IntegrityError,
+    NotFoundError,
+    RefusedError,
+    SteelyardError,
+    UnavailableError,
+)
 from marketplace.storage import ContentStore, get_document
 
 
@@ -67,6 +74,8 @@ def _by_slug(chain: Chain, store: ContentStore, owner: str, slug: str) -> int:
         try:
             if listing_of(chain, store, token).slug == slug:
                 found.append(token)
+        except UnavailableError:
+            raise  # a store that is away must not look like a name that nobody uses
         except SteelyardError:
             continue  # a listing that cannot be read has no slug
     if not found:
@@ -93,14 +102,21 @@ def listing_of(chain: Chain, store: ContentStore, token: int) -> Listing:
 
 
 def announced_offers(chain: Chain, store: ContentStore, token: int) -> list[AnnouncedOffer]:
-    """All offers announced for an asset whose document the asset's present owner signed; newest first."""
+    """All offers that an asset's present owner signed and announced; newest first.
+
+    Raises UnavailableError where the store is away: that is no absence of offers.
+    """
     owner = chain.owner_of(token)
     offers: dict[bytes, AnnouncedOffer] = {}
     for event in chain.logs(types=(OfferAnnounced,), asset_id=token):
+        if event.by != owner:
+            continue  # announcing is open to everyone, and each document costs a fetch
         try:
             found = read_offer(chain, store, event)
+        except UnavailableError:
+            raise
         except SteelyardError:
-            continue  # announcing is open to everyone; what does not verify is no offer
+            continue  # what does not verify is no offer
         if found.offer.provider == owner:
             offers[found.digest] = found
     return list(reversed(offers.values()))
@@ -122,10 +138,15 @@ def read_offer(chain: Chain, store: ContentStore, event: OfferAnnounced) -> Anno
 
 
 def offer_of(chain: Chain, store: ContentStore, digest: bytes) -> AnnouncedOffer:
-    """The offer behind a grant. Raises NotFoundError where it was never announced or its block is gone."""
+    """The offer behind a grant.
+
+    Raises NotFoundError where it was never announced or its block is gone, UnavailableError where the store is away.
+    """
     for event in chain.logs(types=(OfferAnnounced,), offer_digest=digest):
         try:
             return read_offer(chain, store, event)
+        except UnavailableError:
+            raise
         except SteelyardError:
             continue
     raise NotFoundError("no readable offer has that digest", got="0x" + digest.hex())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from marketplace.errors import InputError, IntegrityError, NotFoundError, Refuse
 from marketplace.keys import Keyring, SealingKey
 from marketplace.lookup import job_opened, request_of
 from marketplace.storage import ContentStore, get_document
+from marketplace.storage.disk import disk_error
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def open_result(chain: Chain, store: ContentStore, keyring: Keyring, job_id: byt
     name = "0x" + job_id.hex()
     _expect("the wrapped key", keccak(event.wrapped_key), event.receipt.key_digest)
     spec, key = open_spec(store, keyring, request.spec)
-    header = envelope.Header.parse(store.get(Cid.raw(event.receipt.output_digest)))
+    header = _header(store, event.receipt.output_digest)
     if header.id != name:
         raise IntegrityError("the output belongs to another job", got=header.id, expected=name)
     secret = envelope.unwrap(event.wrapped_key, key.private, envelope.wrap_info("buyer", header.body, name))
@@ -99,7 +102,19 @@ def open_result(chain: Chain, store: ContentStore, keyring: Keyring, job_id: byt
             "the output is larger than any release", got=header.size, expected=bundle.MAX_ARCHIVE_BYTES
         )
     data = b"".join(envelope.open_sealed(header, secret, store.get))
-    return Result(job_id, event.receipt, spec, bundle.unpack(data))
+    try:
+        files = bundle.unpack(data)
+    except InputError as error:
+        raise IntegrityError(f"the output is no archive that a node writes: {error}") from error
+    return Result(job_id, event.receipt, spec, files)
+
+
+def _header(store: ContentStore, digest: bytes) -> envelope.Header:
+    block = store.get(Cid.raw(digest))
+    try:
+        return envelope.Header.parse(block)
+    except InputError as error:
+        raise IntegrityError(f"the output's header does not parse: {error}") from error
 
 
 def receipt_of(chain: Chain, store: ContentStore, job_id: bytes) -> ReceiptSubmitted:
@@ -119,13 +134,21 @@ def _expect(what: str, got: bytes, expected: bytes) -> None:
 
 
 def write_files(files: dict[str, bytes], folder: Path) -> list[Path]:
-    """Writes an opened output into a folder that must be new or empty."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError("the folder is not empty", got=folder, do="Name a new one with --to.")
-    written = []
-    for name, data in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        written.append(path)
-    return written
+    """Writes an opened output into a folder that must be new or empty; all of it or nothing.
+
+    Raises InputError for any other folder, UnavailableError where the disk is full or closed to us.
+    """
+    partial = folder.parent / f".{secrets.token_hex(8)}.partial"
+    try:
+        if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+            raise InputError("the folder is not empty", got=folder, do="Name a new one with --to.")
+        for name, data in files.items():
+            path = partial / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        partial.rename(folder)  # over an empty folder as well
+    except OSError as error:
+        raise disk_error(f"{folder} cannot be written", error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return [folder / name for name in files]

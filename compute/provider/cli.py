@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import signal
 import threading
@@ -170,6 +171,8 @@ def dataset_offer(
 ) -> None:
     """Sign an offer for a dataset and announce it."""
     here = session(context)
+    if not math.isfinite(failure_fee):
+        raise InputError("not a failure fee", got=failure_fee, expected="0 to 20 percent")
     token = resolve(here.chain, here.store, asset)
     terms = Price(
         _units(price),

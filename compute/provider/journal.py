@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from marketplace.core.job import Request
-from marketplace.errors import IntegrityError, NotFoundError, UnavailableError
+from marketplace.errors import InputError, IntegrityError, NotFoundError, UnavailableError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS refusals (job_id BLOB PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS blocks (number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 """
 _KEEP_BLOCKS = 1_000
+_DAY = 86_400
 
 
 class Step(StrEnum):
@@ -39,6 +40,7 @@ class Step(StrEnum):
     reject = "reject"
     fail = "fail"
     window = "window"  # on chain; waits for the window's end
+    check = "check"  # the chain may have taken the answer back: ask it
     done = "done"
 
 
@@ -62,6 +64,10 @@ class Entry:
         return replace(
             self, step=step, until=self.until if until is None else until, data={**self.data, **data}
         )
+
+    def on(self, asset: int) -> Entry:
+        """The entry with the dataset that it was found to be about."""
+        return replace(self, asset=asset)
 
 
 class Journal:
@@ -113,9 +119,10 @@ class Journal:
 
     def entries(self, *, active: bool = True) -> list[Entry]:
         """Jobs in the order in which they were opened; only those with something left to do, or all."""
-        query = "SELECT * FROM jobs" + (" WHERE step != 'done'" if active else "") + " ORDER BY block, rowid"
         with self._session() as db:
-            rows = db.execute(query).fetchall()
+            rows = db.execute(
+                "SELECT * FROM jobs WHERE step != 'done' OR ? ORDER BY block, rowid", (not active,)
+            ).fetchall()
         return [_entry(row) for row in rows]
 
     def note_approval(self, subject: bytes, document: bytes, block: int) -> None:
@@ -149,11 +156,18 @@ class Journal:
             db.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?)", (number, block_hash))
             db.execute("DELETE FROM blocks WHERE number <= ?", (number - _KEEP_BLOCKS,))
 
-    def roll_back(self, block: int) -> None:
-        """Forgets what later blocks said: a reorganisation took them back. What comes again is judged again."""
+    def roll_back(self, block: int, *, now: int) -> None:
+        """Forgets what later blocks said: a reorganisation took them back. What comes again is judged again.
+
+        An answer to an older job may be gone as well: those whose time (`until`, and a day more) is not over at
+        `now`, in Unix seconds, are looked up again.
+        """
         with self._session() as db:
             for table, column in (("jobs", "block"), ("approvals", "block"), ("blocks", "number")):
                 db.execute(f"DELETE FROM {table} WHERE {column} > ?", (block,))  # noqa: S608  # fixed names
+            db.execute(
+                "UPDATE jobs SET step = 'check' WHERE step IN ('window', 'done') AND until > ?", (now - _DAY,)
+            )
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
@@ -168,7 +182,7 @@ def _entry(row: tuple[Any, ...]) -> Entry:
             Request.from_json(json.loads(request)),
             json.loads(data),
         )
-    except ValueError as error:
+    except (ValueError, InputError) as error:
         raise IntegrityError(
             f"the node's journal is damaged: {error}", do="Restore node.db, or delete it."
         ) from error

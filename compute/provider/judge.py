@@ -92,6 +92,7 @@ def read_order(store: ContentStore, request: Request, offer: Offer, private_key:
             got=spec.algorithm.digest,
             expected="0x" + request.algorithm.hex(),
         )
+    _check_result_key(spec)
     algorithm = parse_bundle(_bundle_bytes(store, spec, request.algorithm))
     if spec.environment != str(algorithm.manifest.environment):
         raise InputError(
@@ -100,6 +101,11 @@ def read_order(store: ContentStore, request: Request, offer: Offer, private_key:
             expected=str(algorithm.manifest.environment),
         )
     return Order(offer, spec, algorithm, algorithm.manifest.check_parameters(spec.parameters))
+
+
+def _check_result_key(spec: Spec) -> None:
+    """Before the run, not after it: a key that nothing can be sealed to would waste the whole job."""
+    envelope.wrap(bytes(32), bytes.fromhex(spec.result_key[2:]), b"")
 
 
 def _bundle_bytes(store: ContentStore, spec: Spec, expected: bytes) -> bytes:

@@ -1,14 +1,15 @@
 """A provider lists a dataset: check, seal, describe, put on chain; then offers it.
 
-Nothing is on chain before everything that the chain will name is in the vault and the shared store; where a
-step fails, no listing exists and the vault's record is taken back.
+Everything that can be checked is checked before anything is written. Nothing is on chain before everything that
+the chain will name is in the vault and the shared store; where a step fails, no listing exists and the vault is as
+it was. Only where nobody answered after the transaction went out does the record stay: the listing may yet appear.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from io import BytesIO
 from pathlib import Path
@@ -20,14 +21,16 @@ from compute.provider.table import Profile
 from compute.provider.vault import SealedDataset, Vault, VaultRecord, wrap_of
 from compute.sandbox import environment_list
 from marketplace.chain.client import Chain, Sent
-from marketplace.core import bundle, envelope
+from marketplace.core import bundle, envelope, unixfs
 from marketplace.core.bundle import parse_bundle
+from marketplace.core.canonical import MAX_DOCUMENT
+from marketplace.core.cid import Cid
 from marketplace.core.dataset import Creator, Environment, ListedAlgorithm, Listing, Responsible
 from marketplace.core.ids import Did, Kind, asset_id
 from marketplace.core.manifest import Environment as EnvironmentName
 from marketplace.core.offer import Offer, Signed
 from marketplace.core.policy import CustomAlgorithms, Purpose, Terms
-from marketplace.errors import InputError, SteelyardError
+from marketplace.errors import InputError, IntegrityError, RefusedError, SteelyardError, UnavailableError
 from marketplace.keys import sign_digest
 from marketplace.lookup import did_of, listing_of
 from marketplace.storage import ContentStore, put_block, put_file
@@ -93,58 +96,64 @@ class Publisher:
         self._owner, self._node_key = owner, node_key
 
     def publish(self, path: Path, card: Card, choice: TermsChoice, on_step: OnStep) -> Published:
-        """Checks, seals and lists one CSV or Parquet file. Raises InputError before anything is written."""
+        """Checks, seals and lists one CSV or Parquet file.
+
+        Raises InputError before anything is written, UnavailableError where disk, store or chain fail.
+        """
         on_step("checking the file")
+        _check_filename(path.name)
         profile = read_profile(path)
         salt = os.urandom(32)
         did = did_of(self._chain, asset_id(Kind.dataset, self._owner.address, salt))
         terms = _terms(did, self._owner.address, choice)
+        draft = _listing(did, card, choice, profile, terms)
         on_step("sealing the data")
-        with path.open("rb") as source:
-            sealed = self._vault.seal(source, did)
-        on_step("storing listing, terms and algorithms")
-        listing = self._describe(did, card, choice, profile, terms, sealed)
-        on_step("publishing on chain")
-        self._vault.add(self._record(did, sealed, path.name))
+        sealed = self._seal(path, did, profile)
         try:
-            arguments = (int(Kind.dataset), salt, listing.digest)
-            sent = self._chain.send("AssetRegistry", "publish", arguments, self._owner)
-        except SteelyardError:
-            self._vault.remove(did.token)
+            on_step("storing listing, terms and algorithms")
+            listing = replace(draft, header=sealed.header.cid)
+            self._store_documents(listing, terms, sealed, choice)
+            on_step("publishing on chain")
+            self._chain.head()  # an endpoint that is away is found out before there is anything to take back
+            sent = self._list(did, salt, listing, self._record(did, sealed, path.name))
+        except _Unknown as unknown:
+            raise unknown.error from None
+        except BaseException:
+            self._vault.discard(sealed)
             raise
         return Published(did, profile, listing, sent)
 
-    def _describe(
-        self, did: Did, card: Card, choice: TermsChoice, profile: Profile, terms: Terms, sealed: SealedDataset
-    ) -> Listing:
-        listing = Listing(
-            did=did,
-            slug=card.slug,
-            name=card.name,
-            description=card.description,
-            licence=card.licence,
-            creator=Creator(card.creator),
-            version=card.version,
-            published=_today(),
-            header=sealed.header.cid,
-            terms=terms.cid,
-            format=profile.format,
-            rows=profile.rows,
-            columns=profile.listed_columns(),
-            environment=Environment(str(EnvironmentName.PYTHON_ML), tuple(environment_list())),
-            personal_data=bool(card.sensitive),
-            algorithms=tuple(self._listed(data) for data in choice.algorithms),
-            keywords=card.keywords,
-            responsible=Responsible(sensitive=card.sensitive),
-        )
-        put_block(self._store, terms.to_bytes())
-        put_block(self._store, sealed.header.to_bytes())
-        put_block(self._store, listing.to_bytes())
-        return listing
+    def _seal(self, path: Path, did: Did, profile: Profile) -> SealedDataset:
+        try:
+            with path.open("rb") as source:
+                sealed = self._vault.seal(source, did)
+        except OSError as error:
+            raise UnavailableError(f"{path} cannot be read", got=error.strerror) from error
+        if sealed.header.size != profile.bytes:
+            self._vault.discard(sealed)
+            raise InputError(
+                f"{path} was changed while it was read", do="Run this again when nothing writes to it."
+            )
+        return sealed
 
-    def _listed(self, data: bytes) -> ListedAlgorithm:
-        root = put_file(BytesIO(data), self._store)
-        return ListedAlgorithm(parse_bundle(data).manifest.name, bundle.digest(data), root.cid)
+    def _store_documents(
+        self, listing: Listing, terms: Terms, sealed: SealedDataset, choice: TermsChoice
+    ) -> None:
+        for data in choice.algorithms:
+            put_file(BytesIO(data), self._store)
+        for document in (terms.to_bytes(), sealed.header.to_bytes(), listing.to_bytes()):
+            put_block(self._store, document)
+
+    def _list(self, did: Did, salt: bytes, listing: Listing, record: VaultRecord) -> Sent:
+        self._vault.add(record)
+        try:
+            arguments = (int(Kind.dataset), salt, listing.digest)
+            return self._chain.send("AssetRegistry", "publish", arguments, self._owner)
+        except (UnavailableError, IntegrityError) as error:
+            raise _Unknown(error) from error
+        except BaseException:
+            self._vault.remove(did.token)
+            raise
 
     def _record(self, did: Did, sealed: SealedDataset, filename: str) -> VaultRecord:
         info = envelope.wrap_info("node", sealed.header.body, str(did))
@@ -160,7 +169,13 @@ class Publisher:
         return blank.model_copy(update={"signature": "0x" + signature.hex()})
 
     def offer(self, token: int, price: Price) -> tuple[Offer, bytes, Sent]:
-        """Signs an offer under the listing's terms and announces it; returns offer, digest, transaction."""
+        """Signs an offer under the listing's terms and announces it; returns offer, digest, transaction.
+
+        Raises RefusedError where another account owns the asset: nobody could buy at such an offer.
+        """
+        owner = self._chain.owner_of(token)
+        if owner != self._owner.address:
+            raise RefusedError("only its owner can offer an asset", got=self._owner.address, expected=owner)
         listing = listing_of(self._chain, self._store, token)
         offer = Offer(
             asset_id=token,
@@ -179,6 +194,61 @@ class Publisher:
         block = put_block(self._store, document)
         sent = self._chain.send("Market", "announceOffer", (token, digest, block.digest), self._owner)
         return offer, digest, sent
+
+
+class _Unknown(Exception):  # noqa: N818 - not an error of its own: it carries one past the clean-up
+    """The transaction may have gone out: whether the listing is on chain is not known."""
+
+    def __init__(self, error: SteelyardError) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+def _check_filename(name: str) -> None:
+    """The sandbox shows the data under this name as well."""
+    fits = name.isprintable() and name not in (".", "..") and len(name.encode(errors="replace")) <= 255
+    if not fits:
+        raise InputError(
+            "the file's name cannot be used",
+            got=ascii(name),
+            expected="printable characters",
+            do="Rename it.",
+        )
+
+
+def _listing(did: Did, card: Card, choice: TermsChoice, profile: Profile, terms: Terms) -> Listing:
+    """The listing but for its header, which is known only once the data is sealed. Raises InputError."""
+    listing = Listing(
+        did=did,
+        slug=card.slug,
+        name=card.name,
+        description=card.description,
+        licence=card.licence,
+        creator=Creator(card.creator),
+        version=card.version,
+        published=_today(),
+        header=Cid.raw(bytes(32)),
+        terms=terms.cid,
+        format=profile.format,
+        rows=profile.rows,
+        columns=profile.listed_columns(),
+        environment=Environment(str(EnvironmentName.PYTHON_ML), tuple(environment_list())),
+        personal_data=bool(card.sensitive),
+        algorithms=tuple(_listed(data) for data in choice.algorithms),
+        keywords=card.keywords,
+        responsible=Responsible(sensitive=card.sensitive),
+    )
+    if (size := len(listing.to_bytes())) > MAX_DOCUMENT:
+        raise InputError(
+            "the listing is too long for one block", got=f"{size} bytes", expected=f"<= {MAX_DOCUMENT}",
+            do="Shorten the description or the names of columns.",
+        )  # fmt: skip
+    return listing
+
+
+def _listed(data: bytes) -> ListedAlgorithm:
+    root = unixfs.build(unixfs.pieces(BytesIO(data), unixfs.LEAF), lambda cid, block: None)
+    return ListedAlgorithm(parse_bundle(data).manifest.name, bundle.digest(data), root.cid)
 
 
 def _terms(did: Did, provider: str, choice: TermsChoice) -> Terms:

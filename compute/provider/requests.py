@@ -80,8 +80,14 @@ def _output_digest(entry: Entry) -> bytes:
 def approve(
     chain: Chain, store: ContentStore, journal: Journal, owner: LocalAccount, job_id: bytes, *, now: int
 ) -> tuple[Struct, Sent]:
-    """Signs what the job waits for: the algorithm's Approval, or the output's Release."""
+    """Signs what the job waits for: the algorithm's Approval, or the output's Release.
+
+    Raises RefusedError where another account owns the dataset: the node would not heed its signature.
+    """
     entry = _waiting_entry(journal, job_id)
+    provider = chain.job(job_id).provider
+    if provider != owner.address:
+        raise RefusedError("only the dataset's provider decides", got=owner.address, expected=provider)
     if entry.step is Step.review:
         release = Release(job_id, _output_digest(entry))
         return release, _announce(chain, store, owner, entry.asset, job_id, release)

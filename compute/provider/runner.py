@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from eth_utils.crypto import keccak
 
@@ -25,7 +27,6 @@ from marketplace.core.canonical import canonical
 from marketplace.core.eip712 import Domain
 from marketplace.core.ids import Did
 from marketplace.core.job import Fault, Receipt
-from marketplace.core.manifest import Manifest
 from marketplace.errors import UnavailableError
 from marketplace.storage import ContentStore
 
@@ -52,6 +53,25 @@ class Failure:
     detail: str
     started_at: int
     finished_at: int
+
+
+def node_failure(code: str, detail: str) -> Failure:
+    """A failure that only the node is to blame for: the buyer gets everything back."""
+    now = int(time.time())
+    return Failure(Fault.node, code, detail, now, now)
+
+
+def failure_json(job_id: bytes, failure: Failure) -> dict[str, Any]:
+    """A failure as core.spec.FailureReport says it."""
+    return {
+        "version": 1,
+        "job": "0x" + job_id.hex(),
+        "fault": failure.fault.name,
+        "code": failure.code,
+        "detail": failure.detail[:500],
+        "started_at": failure.started_at,
+        "finished_at": failure.finished_at,
+    }
 
 
 @dataclass(frozen=True)
@@ -89,12 +109,15 @@ class Runner:
         listing: bytes,
         *,
         seconds: int,
+        fair_seconds: int,
         on_line: Callable[[str], None],
         on_progress: OnProgress,
         stop: threading.Event,
     ) -> Success | Failure:
-        """Runs a judged job. seconds: left until the node must have an answer.
+        """Runs a judged job.
 
+        seconds: left until the node must have an answer. fair_seconds: what any algorithm may count on; one that
+        had them (or its own limit, where that is less) and is not done has itself to blame, else the node has.
         Raises SteelyardErrors only for what is the node's own trouble.
         """
         on_progress("opening data", 0, 0)
@@ -109,7 +132,8 @@ class Runner:
 
             on_progress("running", 0, 0)
             with self._sandbox.run(task, line, stop) as outcome:
-                return self._judge_outcome(job_id, verdict, record, outcome, seconds)
+                enough = seconds >= min(verdict.order.algorithm.manifest.limits.wall_seconds, fair_seconds)
+                return self._judge_outcome(job_id, verdict, record, outcome, enough)
 
     @contextmanager
     def _plaintext(self, record: VaultRecord, owner: str) -> Iterator[Path]:
@@ -131,9 +155,9 @@ class Runner:
             yield path
 
     def _judge_outcome(
-        self, job_id: bytes, verdict: Verdict, record: VaultRecord, outcome: Outcome, seconds: int
+        self, job_id: bytes, verdict: Verdict, record: VaultRecord, outcome: Outcome, enough: bool
     ) -> Success | Failure:
-        failure = _failure(outcome, verdict.order.algorithm.manifest, seconds)
+        failure = _failure(outcome, enough)
         if failure:
             return failure
         try:
@@ -178,11 +202,12 @@ class Runner:
 def _task(verdict: Verdict, record: VaultRecord, data: Path, listing: bytes, seconds: int) -> Task:
     order, folder = verdict.order, Did.parse(record.did).folder
     limits = order.algorithm.manifest.limits
+    wall_seconds = max(1, min(limits.wall_seconds, seconds))
     largest = sum(output.max_bytes for output in order.algorithm.manifest.outputs)
     return Task(
         inputs={
-            f"{folder}/0": data,
             record.filename: data,
+            f"{folder}/0": data,
             "algoCustomData.json": canonical(order.parameters),
         },
         transformations=dict(order.algorithm.files),
@@ -192,22 +217,23 @@ def _task(verdict: Verdict, record: VaultRecord, data: Path, listing: bytes, sec
         limits=Limits(
             memory_bytes=limits.memory_bytes,
             processes=limits.processes,
-            wall_seconds=max(1, min(limits.wall_seconds, seconds)),
+            wall_seconds=wall_seconds,
+            cpu_seconds=wall_seconds * (os.cpu_count() or 1),
             output_bytes=largest + 16 * _MIB,
             log_bytes=limits.log_bytes,
         ),
     )
 
 
-def _failure(outcome: Outcome, manifest: Manifest, seconds: int) -> Failure | None:
+def _failure(outcome: Outcome, enough: bool) -> Failure | None:
+    """Whose fault an outcome is, None where it has outputs to review. enough: it had the time that it may take."""
     times = (outcome.started_at, outcome.finished_at)
     if outcome.ending is Ending.forbidden_call:
         return Failure(Fault.policy, "forbidden-call", outcome.detail, *times)
     if outcome.ending is Ending.stopped:
         return Failure(Fault.node, "node-stopped", "the node was stopped while the job ran", *times)
-    if outcome.ending is Ending.wall_time and seconds < manifest.limits.wall_seconds:
-        detail = f"the node had {seconds} s left, less than the {manifest.limits.wall_seconds} s that the job may take"
-        return Failure(Fault.node, "deadline", detail, *times)
+    if outcome.ending is Ending.wall_time and not enough:
+        return Failure(Fault.node, "deadline", "the node had less time left than the job may take", *times)
     if outcome.ending in _BLAME_ALGORITHM:
         return Failure(Fault.algorithm, _BLAME_ALGORITHM[outcome.ending], outcome.detail, *times)
     if outcome.exit_code != 0:

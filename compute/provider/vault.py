@@ -3,7 +3,8 @@
 It serves nobody. A dataset's key exists only wrapped for the node's sealing key (HPKE); the owner signs each
 wrap, so that a swapped wrap or a swapped dataset is refused before anything is opened.
 
-Covered: the files at rest are ciphertext; a changed block, header, wrap or record is refused.
+Covered: the files at rest are ciphertext; a block, header, wrap or record that is changed, swapped or lost is
+refused; a sealing that fails half way leaves no blocks, so that a full disk is not full for ever.
 Not covered: whoever holds the node's sealing key and its passphrase can open the vault; that is what it is for.
 """
 
@@ -17,7 +18,7 @@ from typing import Annotated, BinaryIO, ClassVar, Literal
 
 from pydantic import Field
 
-from marketplace.core import envelope
+from marketplace.core import envelope, unixfs
 from marketplace.core.cid import Cid
 from marketplace.core.document import Document, Hex32
 from marketplace.core.eip712 import Domain
@@ -25,7 +26,7 @@ from marketplace.core.ids import Did
 from marketplace.core.offer import Wrap
 from marketplace.errors import InputError, IntegrityError, NotFoundError
 from marketplace.storage import LocalStore
-from marketplace.storage.disk import write_atomically
+from marketplace.storage.disk import disk_error, write_atomically
 
 
 class VaultRecord(Document):
@@ -52,17 +53,40 @@ class Vault:
     """A folder of sealed blocks and records."""
 
     def __init__(self, folder: Path) -> None:
+        """folder: made with mode 0700 if it is not there. Raises UnavailableError where it cannot be made."""
         self._records = folder / "datasets"
-        self._records.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._records.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise disk_error(f"the vault {folder} cannot be made", error) from error
         self.store = LocalStore(folder / "blocks")
 
     def seal(self, source: BinaryIO, did: Did) -> SealedDataset:
-        """Seals a dataset under a fresh key. Raises UnavailableError where the disk is full."""
+        """Seals a dataset under a fresh key. Raises UnavailableError where the disk is full; then nothing stays."""
         key, prefix = os.urandom(32), os.urandom(7)
-        header = envelope.seal(source, id=str(did), key=key, prefix=prefix, put=self.store.put)
-        return SealedDataset(header, key)
+        kept: list[Cid] = []
+
+        def put(cid: Cid, block: bytes) -> None:
+            kept.append(cid)
+            self.store.put(cid, block)
+
+        try:
+            return SealedDataset(envelope.seal(source, id=str(did), key=key, prefix=prefix, put=put), key)
+        except BaseException:
+            self._drop(kept)
+            raise
+
+    def discard(self, sealed: SealedDataset) -> None:
+        """Removes the blocks of a dataset that was sealed but never listed."""
+        self._drop([*unixfs.blocks(sealed.header.body, self.store.get), sealed.header.cid])
+
+    def _drop(self, blocks: list[Cid]) -> None:
+        # Each sealing has a key of its own, so no other dataset shares a block with it.
+        for cid in blocks:
+            self.store.path_of(cid).unlink(missing_ok=True)
 
     def add(self, record: VaultRecord) -> None:
+        """Keeps a record. Raises UnavailableError where it cannot be written."""
         token = Did.parse(record.did).token
         write_atomically(self._records / f"{token}.json", record.to_bytes())
 
@@ -71,19 +95,40 @@ class Vault:
         (self._records / f"{token}.json").unlink(missing_ok=True)
 
     def tokens(self) -> list[int]:
-        return sorted(int(path.stem) for path in self._records.glob("*.json") if path.stem.isdigit())
+        """Ids of the datasets that this vault has a record of."""
+        return sorted(int(path.stem) for path in self._records.glob("*.json") if path.stem.isdecimal())
 
     def record(self, token: int) -> VaultRecord:
+        """Raises NotFoundError, or IntegrityError where the record is damaged or another dataset's."""
+        path = self._records / f"{token}.json"
         try:
-            return VaultRecord.parse((self._records / f"{token}.json").read_bytes())
+            record = VaultRecord.parse(path.read_bytes())
+            found = Did.parse(record.did).token
         except FileNotFoundError:
             raise NotFoundError("this vault does not hold the dataset", got=token) from None
+        except OSError as error:
+            raise disk_error(f"the vault's record of {token} cannot be read", error) from error
         except InputError as error:
             raise IntegrityError(f"the vault's record of {token} is damaged: {error}") from error
+        if found != token:
+            raise IntegrityError("the vault's record is another dataset's", got=found, expected=token)
+        return record
 
     def header(self, record: VaultRecord) -> envelope.Header:
+        """Raises IntegrityError where the header's block is lost, changed or no header."""
         digest = bytes.fromhex(record.header[2:])
-        return envelope.Header.parse(self.store.get(Cid.raw(digest)))
+        try:
+            return envelope.Header.parse(self._block(Cid.raw(digest)))
+        except InputError as error:
+            raise IntegrityError(f"the header of the sealed dataset is damaged: {error}") from error
+
+    def _block(self, cid: Cid) -> bytes:
+        try:
+            return self.store.get(cid)
+        except NotFoundError:
+            raise IntegrityError(
+                "the vault has lost a block of a sealed dataset", got=cid, do="Restore the vault."
+            ) from None
 
     def open(self, record: VaultRecord, private_key: bytes, *, domain: Domain, owner: str) -> Iterator[bytes]:
         """The dataset's bytes, in pieces. private_key: the node's X25519 sealing key.
@@ -100,7 +145,7 @@ class Vault:
         if signer != owner:
             raise IntegrityError("the dataset's key was wrapped by someone else", got=signer, expected=owner)
         key = envelope.unwrap(wrapped, private_key, envelope.wrap_info("node", header.body, record.did))
-        return envelope.open_sealed(header, key, self.store.get)
+        return envelope.open_sealed(header, key, self._block)
 
 
 def wrap_of(record: VaultRecord, wrapped: bytes) -> Wrap:

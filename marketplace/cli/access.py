@@ -79,7 +79,9 @@ def refund(context: typer.Context, asset: Asset) -> None:
     here = session(context)
     token = Did.parse(asset).token if asset.startswith("did:") else resolve(here.chain, here.store, asset)
     mine = [found for found in purchase.accesses(here.chain, here.address) if found.asset_id == token]
+    now = here.chain.block_time()
     unused = [found for found in mine if found.grant.unused()]
+    unused.sort(key=lambda found: not purchase.has_ended(found.grant, now))  # one that has ended first
     if not unused:
         raise NotFoundError(
             "nothing unused on this dataset", got=asset, do="`steelyard access list` shows all."

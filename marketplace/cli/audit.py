@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from marketplace.cli.output import table
+from marketplace.cli.output import clean, table
 from marketplace.cli.session import Session, parse_job_id, session
 from marketplace.core.audit import Check
 from marketplace.core.scope import Subject
@@ -57,7 +57,7 @@ def _line(check: Check) -> Text:
 
 def _text(check: Check) -> str:
     found = f"{check.name} [{check.subject}]: {check.compared}"
-    return found if check.ok else f"{found}; expected {check.expected}; got {check.got}"
+    return clean(found if check.ok else f"{found}; expected {check.expected}; got {check.got}")
 
 
 @app.command()

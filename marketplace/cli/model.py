@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from marketplace import results, settlement
-from marketplace.cli.session import parse_job_id, session
+from marketplace.cli.session import parse_job_id, read_object, session
 from marketplace.core.spec import ModelCard
-from marketplace.errors import InputError
 from marketplace.lookup import did_of, job_opened, offer_of, request_of
 
 app = typer.Typer(help="Models that jobs made.", no_args_is_help=True)
@@ -32,15 +30,18 @@ def register(
     found = results.status(here.chain, here.store, request.job_id)
     offer = offer_of(here.chain, here.store, request.offer_digest).offer
     spec, _ = results.open_spec(here.store, here.keyring, request.spec)
-    card = ModelCard(
-        name=name,
-        job="0x" + request.job_id.hex(),
-        dataset=str(did_of(here.chain, offer.asset_id)),
-        algorithm="0x" + request.algorithm.hex(),
-        algorithm_name=spec.algorithm.name,
-        output="0x" + results.receipt_of(here.chain, here.store, request.job_id).receipt.output_digest.hex(),
-        purpose=spec.purpose,
-        metrics=_metrics(metrics),
+    receipt = results.receipt_of(here.chain, here.store, request.job_id).receipt
+    card = ModelCard.of(
+        {
+            "name": name,
+            "job": "0x" + request.job_id.hex(),
+            "dataset": str(did_of(here.chain, offer.asset_id)),
+            "algorithm": "0x" + request.algorithm.hex(),
+            "algorithm_name": spec.algorithm.name,
+            "output": "0x" + receipt.output_digest.hex(),
+            "purpose": spec.purpose,
+            "metrics": _metrics(metrics),
+        }
     )
     sent, model = settlement.register_model(here.chain, here.store, here.account, request, card)
     units = here.chain.units(model, found.job.provider)
@@ -62,14 +63,5 @@ def register(
 def _metrics(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            "the metrics file does not parse", got=f"{path}: {error}", expected="a JSON object"
-        ) from None
-    if not isinstance(found, dict):
-        raise InputError(
-            "the metrics file does not parse", got=type(found).__name__, expected="a JSON object"
-        )
+    found = read_object(path, "the metrics file")
     return {key: value for key, value in found.items() if isinstance(value, int | float | str)}

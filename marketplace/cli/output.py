@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ class Output:
 
     def say(self, text: str) -> None:
         """A remark on stderr."""
-        self._err.print(Text(text))
+        self._err.print(_line(text))
 
     def result(
         self, value: dict[str, Any], lines: Iterable[str | Table] = (), *, then: str | None = None
@@ -43,7 +44,7 @@ class Output:
             sys.stdout.flush()
             return
         for line in lines:
-            self._out.print(Text(line) if isinstance(line, str) else line)
+            self._out.print(_line(line) if isinstance(line, str) else line)
         if then:
             self._out.print(Text(f"next: {then}", style="bold"))
 
@@ -53,13 +54,13 @@ class Output:
             sys.stdout.write(json.dumps(plain(value), ensure_ascii=False) + "\n")
             sys.stdout.flush()
         else:
-            self._out.print(Text(line) if isinstance(line, str) else line)
+            self._out.print(_line(line) if isinstance(line, str) else line)
 
     def error(self, error: SteelyardError) -> None:
         if self.as_json:
             sys.stderr.write(json.dumps(error.to_json(), ensure_ascii=False) + "\n")
         else:
-            self._err.print(Text.assemble(("error: ", "bold red"), str(error)))
+            self._err.print(Text.assemble(("error: ", "bold red"), _line(str(error))))
 
     def usage(self, message: str, usage: str) -> None:
         if self.as_json:
@@ -77,8 +78,17 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     for column in columns:
         found.add_column(column, overflow="fold")
     for row in rows:
-        found.add_row(*(Text(str(cell)) for cell in row))
+        found.add_row(*(_line(str(cell)) for cell in row))
     return found
+
+
+def clean(text: str) -> str:
+    """Text as a terminal may show it: what strangers wrote must not move the cursor or turn the writing."""
+    return "".join(c for c in text if c == "\n" or unicodedata.category(c)[0] != "C")
+
+
+def _line(text: str) -> Text:
+    return Text(clean(text))
 
 
 def plain(value: Any) -> Any:

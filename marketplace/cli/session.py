@@ -16,6 +16,7 @@ from eth_account.signers.local import LocalAccount
 from marketplace.chain.client import Chain
 from marketplace.chain.deploy import Deployment
 from marketplace.cli.output import Output
+from marketplace.core.canonical import MAX_DOCUMENT, parse_json
 from marketplace.errors import InputError, NotFoundError, RefusedError
 from marketplace.keys import Keyring
 from marketplace.settings import Settings, load_settings
@@ -64,7 +65,7 @@ class Session:
 
     @cached_property
     def store(self) -> GatewayStore:
-        return GatewayStore(self.settings.gateway)
+        return GatewayStore(self.settings.gateway, timeout=self.settings.timeout)
 
     @cached_property
     def keyring(self) -> Keyring:
@@ -130,25 +131,25 @@ def parse_job_id(text: str) -> bytes:
 
 def parse_parameters(pairs: list[str], file: Path | None) -> dict[str, Any]:
     """Parameters from a JSON file and `name=value` pairs; a value is JSON where it parses, else text."""
-    values: dict[str, Any] = {}
-    if file:
-        try:
-            loaded = json.loads(file.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(
-                "the parameters file does not parse", got=f"{file}: {error}", expected="a JSON object"
-            ) from None
-        if not isinstance(loaded, dict):
-            raise InputError(
-                "the parameters file does not parse", got=type(loaded).__name__, expected="a JSON object"
-            )
-        values |= loaded
+    values = read_object(file, "the parameters file") if file else {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator or not name:
             raise InputError("a parameter does not parse", got=pair, expected="name=value")
         try:
             values[name] = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             values[name] = text
     return values
+
+
+def read_object(file: Path, what: str) -> dict[str, Any]:
+    """The JSON object in a file. Raises InputError naming `what`."""
+    try:
+        with file.open("rb") as opened:
+            found = parse_json(opened.read(MAX_DOCUMENT + 1), what=what)
+    except OSError as error:
+        raise InputError(f"{what} cannot be read", got=f"{file}: {error.strerror}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{what} does not parse", got=type(found).__name__, expected="a JSON object")
+    return found

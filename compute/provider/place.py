@@ -1,0 +1,78 @@
+"""What a node works with, and how its time is counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from eth_account.signers.local import LocalAccount
+
+from compute.provider.journal import Entry, Journal, Step
+from compute.provider.vault import Vault
+from marketplace.chain.client import Chain
+from marketplace.core.events import AccessBought
+from marketplace.errors import RefusedError
+from marketplace.storage import ContentStore
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """One node's surroundings.
+
+    owner: the provider's address, account: the node's hot key, private_key: its X25519 sealing key.
+    patience: seconds that the node waits for content that a request names, before it rejects.
+    """
+
+    chain: Chain
+    store: ContentStore
+    outputs: ContentStore
+    vault: Vault
+    journal: Journal
+    owner: str
+    account: LocalAccount
+    private_key: bytes
+    patience: float = 60.0
+
+    def margin(self) -> float:
+        """Seconds before a deadline at which the node stops waiting and answers."""
+        return max(2.0, self.chain.deployment.job_time * 0.05)
+
+    def seconds_left(self, entry: Entry) -> int:
+        """Whole seconds until the node must have an answer."""
+        return int(entry.until - time.time() - self.margin())
+
+    def is_late(self, entry: Entry) -> bool:
+        return time.time() > entry.until - self.margin()
+
+    def is_past(self, entry: Entry) -> bool:
+        """Whether only an expiry is left; one more second, for the chain's clock is not ours."""
+        return entry.step not in (Step.window, Step.check) and time.time() > entry.until + 1.5
+
+    def check_key(self) -> None:
+        """Raises RefusedError unless this node's key is the one that the provider registered: others cannot answer."""
+        registered = self.chain.node_of(self.owner)
+        if registered != self.account.address:
+            raise RefusedError(
+                "this node's key is not the registered one: it answers nothing",
+                got=self.account.address,
+                expected=registered,
+                do="Run the node from the home that holds that key, or register this one by `steelyard node init`.",
+            )
+
+    def is_ours(self, entry: Entry) -> bool:
+        """Whether the job was bought on a dataset of this vault.
+
+        Whoever owns any asset can sign an offer that names this provider, and open jobs on it for nothing; those
+        are not worth the gas of an answer.
+        """
+        digest, buyer = entry.request.offer_digest, entry.request.buyer
+        bought = self.chain.logs(types=(AccessBought,), offer_digest=digest, buyer=buyer)
+        return any(event.asset_id in self.vault.tokens() for event in bought)
+
+
+def rejected(entry: Entry, code: str, detail: str) -> Entry:
+    """The entry on its way to a rejection. code: at most 32 ASCII characters, stands on chain."""
+    return entry.to(Step.reject, code=code[:32], detail=detail[:500])
