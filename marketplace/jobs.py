@@ -67,7 +67,7 @@ def listed_algorithm(store: ContentStore, listing: Listing, name: str) -> Algori
         "the dataset lists no such algorithm",
         got=name,
         expected=names,
-        do="Name one of these, or a folder of your own.",
+        do="Name one of these, or a folder of your own as ./folder.",
     )
 
 

@@ -102,3 +102,17 @@ def show(
 def _offer_row(found: AnnouncedOffer) -> tuple[str, str, str, str]:
     offer = found.offer
     return euros(offer.price), f"up to {offer.max_uses}", str(offer.term_days), short(found.digest)
+
+
+@app.command("void-offers")
+def void_offers(context: typer.Context, asset: Annotated[str, typer.Argument(help="id, DID or slug of yours")]) -> None:
+    """Void every offer that you signed for a dataset so far; what was bought stays bought."""
+    here = session(context)
+    token = resolve(here.chain, here.store, asset)
+    sent = here.chain.send("Market", "raiseEpoch", (token,), here.account)
+    epoch = here.chain.epoch(token)
+    here.output.result(
+        {"asset": str(token), "epoch": epoch, "transaction": sent.transaction, "gas": sent.gas_used},
+        [f"offers before epoch {epoch} are void; transaction {sent.transaction}"],
+        then=f"steelyard dataset offer {asset} --price EUROS",
+    )

@@ -26,7 +26,7 @@ JobId = Annotated[str, typer.Argument(help="0x and 64 hex digits")]
 def start(
     context: typer.Context,
     asset: Annotated[str, typer.Argument(help="id, DID, owner/slug or slug")],
-    algorithm: Annotated[str, typer.Option(help="a listed one's name, or a folder with algorithm.toml")],
+    algorithm: Annotated[str, typer.Option(help="a listed one's name, or ./folder with algorithm.toml")],
     purpose: Annotated[str, typer.Option(help="what the job is for, as the terms name it")],
     param: Annotated[list[str] | None, typer.Option(help="name=value; repeat")] = None,
     params: Annotated[Path | None, typer.Option(help="JSON file with parameters")] = None,
@@ -65,7 +65,7 @@ def start(
 
 
 def _algorithm(here: Session, token: int, name: str) -> jobs.Algorithm:
-    if "/" in name or Path(name).is_dir():
+    if "/" in name:
         return jobs.own_algorithm(Path(name))
     return jobs.listed_algorithm(here.store, listing_of(here.chain, here.store, token), name)
 
