@@ -98,10 +98,10 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
             with self.write() as connection:
                 self._migrate(connection)
-        except (OSError, DatabaseError) as error:
+        except (OSError, UnavailableError) as error:
             raise UnavailableError(
                 "the catalogue's database does not open",
-                got=error,
+                got=error.strerror if isinstance(error, OSError) else error.got,
                 expected="an SQLite file",
                 do=f"Free some disk, or delete {path.name}: it is rebuilt from chain and store.",
             ) from error
