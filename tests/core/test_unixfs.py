@@ -279,6 +279,11 @@ def unbalanced(store: Hostile) -> Link:
     return store.node(store.node(*[store.leaf(LEAF)] * WIDTH), deep)
 
 
+def short_leaf_in_an_inner_node(store: Hostile) -> Link:
+    full = store.node(*[store.leaf(LEAF)] * WIDTH)
+    return store.node(full, store.node(store.leaf(1), store.leaf(LEAF)))
+
+
 def node_given_as_a_leaf(store: Hostile) -> Link:
     size = len(store.blocks[store.node(store.leaf(7)).cid])
     return store.node(store.leaf(LEAF), Link(store.node(store.leaf(7)).cid, size, size))
@@ -308,7 +313,7 @@ LIES = [
     one_child, no_children, empty_block, chain_of_nodes, leaf_claims_more, leaf_claims_less, short_leaf_in_the_middle,
     empty_leaf_at_the_end, too_many_leaves, node_claims_more, node_weighs_more, leaf_weighs_more,
     leaf_where_a_node_belongs, node_where_a_leaf_belongs, unbalanced, node_given_as_a_leaf, leaf_too_large,
-    itself_as_a_leaf, raw_root_too_large,
+    short_leaf_in_an_inner_node, itself_as_a_leaf, raw_root_too_large,
 ]  # fmt: skip
 
 
