@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from marketplace.core import unixfs
 from marketplace.core.canonical import canonical
 from marketplace.core.cid import Cid
-from marketplace.core.envelope import CHUNK, MAX_SIZE, Header, open_sealed, seal, sealed_size
+from marketplace.core.envelope import CHUNK, MAX_SIZE, Header, _commitment, open_sealed, seal, sealed_size
 from marketplace.core.unixfs import LEAF, build, pieces
 from marketplace.errors import InputError, IntegrityError, SteelyardError, UnavailableError
 
@@ -55,8 +55,6 @@ def five_chunks() -> tuple[Header, Blocks, bytes]:
 
 def rebuilt(header: Header, leaves: list[bytes], key: bytes = KEY) -> tuple[Header, Blocks]:
     """A header that commits to other ciphertext, as one who knows the key could make."""
-    from marketplace.core.envelope import _commitment
-
     blocks: Blocks = {}
     body = build(leaves, blocks.__setitem__)
     return replace(header, body=body.cid, commitment=_commitment(key, body.cid)), blocks
