@@ -2,9 +2,11 @@
 
 SteelyardError              exit 1, HTTP 500   something in Steelyard itself
 ├── InputError              exit 2, HTTP 422   what came from outside does not parse: file, manifest, argument, body
+│   ├── TooLargeError       exit 2, HTTP 413   a body is longer than it may be
 │   └── NotFoundError       exit 2, HTTP 404   the name, id or block that was asked for does not exist
 ├── IntegrityError          exit 1, HTTP 502   bytes are there but are not those that their digest names
 ├── RefusedError            exit 1, HTTP 403   a rule said no: terms, a contract, the sandbox, an approval
+│   └── TooManyError        exit 1, HTTP 429   the same was asked too often; later it may be asked again
 └── UnavailableError        exit 1, HTTP 503   a service did not answer or a disk is full; nothing was lost
 """
 
@@ -53,6 +55,12 @@ class InputError(SteelyardError):
     http_status = 422
 
 
+class TooLargeError(InputError):
+    """A body is longer than it may be."""
+
+    http_status = 413
+
+
 class NotFoundError(InputError):
     """The name, id or block that was asked for does not exist."""
 
@@ -69,6 +77,12 @@ class RefusedError(SteelyardError):
     """A rule said no: the terms, a contract, the sandbox, a missing approval."""
 
     http_status = 403
+
+
+class TooManyError(RefusedError):
+    """The same was asked too often; later it may be asked again."""
+
+    http_status = 429
 
 
 class UnavailableError(SteelyardError):

@@ -19,7 +19,7 @@ from compute.provider.place import Place, Say, rejected
 from compute.provider.reporter import Reporter
 from compute.provider.runner import Runner
 from compute.provider.steps import Steps
-from marketplace.chain.events import Batch, Follower, Reorganised
+from marketplace.chain.follow import Batch, Follower, Reorganised
 from marketplace.core.events import (
     ApprovalAnnounced,
     JobExpired,

@@ -15,9 +15,10 @@ from starlette.requests import ClientDisconnect
 from marketplace.core.canonical import JsonValue, parse_json
 from marketplace.core.eip712 import parse_value
 from marketplace.core.ids import Did, kind_of
-from marketplace.errors import InputError, NotFoundError, SteelyardError
+from marketplace.errors import InputError, NotFoundError, SteelyardError, TooLargeError
 
-SECONDS_PER_BODY = 20.0
+SECONDS_PER_BODY = 60.0
+_THROWN_AWAY = 2 * 1024 * 1024
 
 
 def add_error_answers(app: FastAPI) -> None:
@@ -30,7 +31,9 @@ def add_error_answers(app: FastAPI) -> None:
 async def _steelyard_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, SteelyardError):
         raise error
-    return JSONResponse(error.to_json(), status_code=error.http_status)
+    # The rest of a body that is too large is not read, so the connection cannot serve another request.
+    headers = {"connection": "close"} if isinstance(error, TooLargeError) else None
+    return JSONResponse(error.to_json(), status_code=error.http_status, headers=headers)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
@@ -87,17 +90,29 @@ JobPath = Annotated[bytes, Depends(job_id)]
 BuyerPath = Annotated[str, Depends(buyer)]
 
 
-async def json_body(request: Request, *, limit: int) -> JsonValue:
-    """The request's body as JSON. limit: bytes. Raises InputError: too long, too slow or no JSON."""
-    body = bytearray()
+async def read_body(request: Request, *, limit: int) -> bytes:
+    """The request's body. limit: bytes. Raises TooLargeError past it, InputError if it does not arrive in time.
+
+    A body that is too large is read on and thrown away for a while: who is still sending hears no answer.
+    """
+    body, size = bytearray(), 0
     try:
         async with asyncio.timeout(SECONDS_PER_BODY):
             async for piece in request.stream():
-                body += piece
-                if len(body) > limit:
-                    raise InputError("the body is too long", expected=f"at most {limit} bytes")
+                size += len(piece)
+                if size <= limit:
+                    body += piece
+                elif size > limit + _THROWN_AWAY:
+                    break
     except (ClientDisconnect, TimeoutError) as error:
         raise InputError(
             "the body did not arrive", expected=f"all of it in {SECONDS_PER_BODY:g} s"
         ) from error
-    return parse_json(bytes(body), what="the body", limit=limit)
+    if size > limit:
+        raise TooLargeError("the body is too long", got="more", expected=f"at most {limit} bytes")
+    return bytes(body)
+
+
+async def json_body(request: Request, *, limit: int) -> JsonValue:
+    """The request's body as JSON. limit: bytes. Raises as `read_body`, and InputError where it is no JSON."""
+    return parse_json(await read_body(request, limit=limit), what="the body", limit=limit)

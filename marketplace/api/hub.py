@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI, Query, Request, Response
@@ -41,8 +40,7 @@ from marketplace.catalogue.indexer import Indexer
 from marketplace.catalogue.rows import Asset, Cursor, Grant, Job, Listing, Pause
 from marketplace.catalogue.schema import Database, fetch, get
 from marketplace.chain.client import Chain
-from marketplace.chain.deploy import Deployment
-from marketplace.core.canonical import MAX_DOCUMENT
+from marketplace.chain.deploy import Deployment, read_deployment
 from marketplace.core.eip712 import Domain
 from marketplace.core.ids import Did, Kind
 from marketplace.core.job import Progress
@@ -103,19 +101,6 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
         finally:
             stop.set()
             thread.join(SECONDS_TO_FINISH)  # a silent endpoint may hold it longer; nothing is lost by leaving
-
-
-def read_deployment(path: Path) -> Deployment:
-    """The deployment file. Raises InputError where it cannot be read or does not parse."""
-    try:
-        with path.open("rb") as file:
-            return Deployment.parse(file.read(MAX_DOCUMENT))
-    except OSError as error:
-        raise InputError(
-            "no deployment file can be read",
-            got=f"{path}: {error.strerror}",
-            do="Copy the market's deployment.json there, or name it by STEELYARD_DEPLOYMENT.",
-        ) from None
 
 
 def create_app(hub: Hub) -> FastAPI:

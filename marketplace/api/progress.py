@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from marketplace.core.eip712 import Domain
 from marketplace.core.job import Progress, State
-from marketplace.errors import InputError, IntegrityError, NotFoundError, RefusedError
+from marketplace.errors import InputError, IntegrityError, NotFoundError, RefusedError, TooManyError
 
 MAX_STAGE = 64
 """Characters of a stage."""
@@ -44,12 +44,6 @@ class _Line:
     last: Progress
     tokens: float
     at: float
-
-
-class TooManyError(RefusedError):
-    """HTTP 429: a node sends more than a reader could use."""
-
-    http_status = 429
 
 
 class ProgressBoard:

@@ -17,7 +17,7 @@ from marketplace.catalogue.documents import DocumentReader, Place
 from marketplace.catalogue.rows import Cursor, EventRow
 from marketplace.catalogue.schema import TABLES, Database, get, put
 from marketplace.chain.client import Chain
-from marketplace.chain.events import KNOWN_BLOCKS, Batch, Follower, Reorganised
+from marketplace.chain.follow import KNOWN_BLOCKS, Batch, Follower, Reorganised
 from marketplace.errors import SteelyardError
 from marketplace.storage import ContentStore
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from eth_account.signers.local import LocalAccount
@@ -27,7 +28,7 @@ from marketplace.chain.contracts import (
 )
 from marketplace.chain.rpc import Rpc, data, quantity
 from marketplace.chain.transactions import Sender
-from marketplace.core.canonical import canonical, exact_fields, hex_bytes, parse_json, sha256
+from marketplace.core.canonical import MAX_DOCUMENT, canonical, exact_fields, hex_bytes, parse_json, sha256
 from marketplace.errors import InputError, IntegrityError, RefusedError
 
 DEVELOPMENT_CHAIN = 31_337
@@ -119,6 +120,19 @@ class Deployment:
             {name: address for name, (address, _) in parsed.items()},
             {name: code for name, (_, code) in parsed.items()},
         )
+
+
+def read_deployment(path: Path) -> Deployment:
+    """The deployment file. Raises InputError where it cannot be read or does not parse."""
+    try:
+        with path.open("rb") as file:
+            return Deployment.parse(file.read(MAX_DOCUMENT + 1))
+    except OSError as error:
+        raise InputError(
+            "no deployment file can be read",
+            got=f"{path}: {error.strerror}",
+            do="Copy the market's deployment.json there, or name it by STEELYARD_DEPLOYMENT.",
+        ) from None
 
 
 def _file_name(name: ContractName) -> str:

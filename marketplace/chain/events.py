@@ -1,19 +1,17 @@
-"""Logs as events, and events as they are confirmed: decoded by hand, followed through reorganisations."""
+"""Logs as events, decoded by hand: far faster than a contract object does it."""
 
 from __future__ import annotations
 
 import re
-import threading
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 from eth_utils.abi import collapse_if_tuple, event_abi_to_log_topic
 
-from marketplace.chain.blocks import Log, read_block
+from marketplace.chain.blocks import Log
 from marketplace.chain.contracts import ContractName, artifact
 from marketplace.chain.rpc import checksummed
 from marketplace.core.eip712 import Struct
@@ -26,12 +24,6 @@ from marketplace.core.events import (
 )
 from marketplace.core.job import Receipt
 from marketplace.errors import InputError, IntegrityError
-
-if TYPE_CHECKING:  # the client searches with this module's decoder, the follower with the client
-    from marketplace.chain.client import Chain
-
-KNOWN_BLOCKS = 256
-"""How many ends of batches a follower keeps: a reorganisation behind all of them starts over."""
 
 EVENTS: Mapping[ContractName, tuple[type[Event], ...]] = {
     "AssetRegistry": ASSET_REGISTRY_EVENTS,
@@ -157,92 +149,3 @@ def _word(abi_type: str, word: bytes) -> Any:
 
 def _struct(name: str, value: Any) -> Any:
     return _STRUCTS[name].from_tuple(value) if name in _STRUCTS else value
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The confirmed events of blocks `first` to `last`; last_hash, 32 bytes, is that block's."""
-
-    first: int
-    last: int
-    events: tuple[Event, ...]
-    last_hash: bytes
-
-
-@dataclass(frozen=True)
-class Reorganised:
-    """Blocks after `to_block` are no more: undo what came of them. Their successors follow as batches."""
-
-    to_block: int
-
-
-class Follower:
-    """Reads a chain's confirmed events step by step.
-
-    known: (number, hash) of the ends of earlier batches, ascending; kept by the caller, they show what changed while
-    nobody followed. After an error the same follower may be asked again: it goes on where it was.
-    """
-
-    def __init__(
-        self, chain: Chain, first_block: int, *, known: Iterable[tuple[int, bytes]] = (), span: int = 2_000
-    ) -> None:
-        """first_block: where to begin if nothing is known. span: most blocks of one batch, >= 1."""
-        self._chain = chain
-        self._first = first_block
-        self._span = span
-        self._known = deque(sorted(known), maxlen=KNOWN_BLOCKS)
-
-    @property
-    def known(self) -> tuple[tuple[int, bytes], ...]:
-        """Ends of the newest batches, ascending; at most KNOWN_BLOCKS."""
-        return tuple(self._known)
-
-    def poll(self) -> Batch | Reorganised | None:
-        """What is next, or None where nothing is. Raises what `Chain` raises."""
-        if self._known and not self._stands(*self._known[-1]):
-            return self._roll_back()
-        first = self._known[-1][0] + 1 if self._known else self._first
-        last = min(self._chain.confirmed_head(), first + self._span - 1)
-        if first > last:
-            return None
-        # The end is read before and after the logs: if it stayed, the logs are of its chain.
-        end = read_block(self._chain.rpc, last)
-        if end is None:
-            return None
-        events: tuple[Event, ...] = tuple(self._chain.logs(first, last))
-        fits = all(event.at.block_hash == end.hash for event in events if event.at.block == last)
-        if not fits or not self._stands(last, end.hash):
-            return None
-        self._known.append((last, end.hash))
-        return Batch(first, last, events, end.hash)
-
-    def _stands(self, number: int, block_hash: bytes) -> bool:
-        block = read_block(self._chain.rpc, number)
-        return block is not None and block.hash == block_hash
-
-    def _roll_back(self) -> Reorganised:
-        while self._known and not self._stands(*self._known[-1]):
-            self._known.pop()
-        return Reorganised(self._known[-1][0] if self._known else self._first - 1)
-
-
-def follow(
-    chain: Chain,
-    first_block: int,
-    *,
-    known: Iterable[tuple[int, bytes]] = (),
-    interval: float = 0.1,
-    stop: threading.Event | None = None,
-) -> Iterator[Batch | Reorganised]:
-    """Batches and reorganisations as they come, until `stop` is set; looks every `interval` seconds.
-
-    Ends with the first error; whoever must outlive an endpoint's silence polls a `Follower`.
-    """
-    stop = stop or threading.Event()
-    follower = Follower(chain, first_block, known=known)
-    while not stop.is_set():
-        step = follower.poll()
-        if step is None:
-            stop.wait(interval)
-        else:
-            yield step

@@ -105,7 +105,9 @@ def _offer_row(found: AnnouncedOffer) -> tuple[str, str, str, str]:
 
 
 @app.command("void-offers")
-def void_offers(context: typer.Context, asset: Annotated[str, typer.Argument(help="id, DID or slug of yours")]) -> None:
+def void_offers(
+    context: typer.Context, asset: Annotated[str, typer.Argument(help="id, DID or slug of yours")]
+) -> None:
     """Void every offer that you signed for a dataset so far; what was bought stays bought."""
     here = session(context)
     token = resolve(here.chain, here.store, asset)

@@ -14,7 +14,7 @@ import typer
 from eth_account.signers.local import LocalAccount
 
 from marketplace.chain.client import Chain
-from marketplace.chain.deploy import Deployment
+from marketplace.chain.deploy import Deployment, read_deployment
 from marketplace.cli.output import Output
 from marketplace.core.canonical import MAX_DOCUMENT, parse_json
 from marketplace.errors import InputError, NotFoundError, RefusedError
@@ -27,7 +27,6 @@ NODE_WALLET = "node"
 SEALING_KEY = "sealing"
 
 _JOB_ID = re.compile(r"0x[0-9a-fA-F]{64}")
-_MAX_DEPLOYMENT = 65_536
 
 
 class Session:
@@ -44,17 +43,7 @@ class Session:
 
     @cached_property
     def deployment(self) -> Deployment:
-        path = self.settings.deployment_file
-        try:
-            with path.open("rb") as file:
-                data = file.read(_MAX_DEPLOYMENT + 1)
-        except OSError as error:
-            raise InputError(
-                "no deployment file can be read",
-                got=f"{path}: {error.strerror}",
-                do="Copy the market's deployment.json there, or name it by STEELYARD_DEPLOYMENT.",
-            ) from None
-        return Deployment.parse(data)
+        return read_deployment(self.settings.deployment_file)
 
     @cached_property
     def chain(self) -> Chain:

@@ -15,10 +15,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self
 
-from eth_utils.address import is_address, to_checksum_address
-
 from marketplace.core.canonical import JsonValue, canonical, parse_canonical, sha256
 from marketplace.core.cid import Cid
+from marketplace.core.eip712 import parse_address
 from marketplace.core.exact import brief, require_exact
 from marketplace.core.ids import Did
 from marketplace.errors import InputError
@@ -192,11 +191,7 @@ def date_time(seconds: int) -> str:
 
 
 def _address(text: str, role: str) -> str:
-    if not isinstance(text, str) or not is_address(text):
-        raise InputError(
-            f"the terms name no {role}", got=brief(text), expected="an address, 0x and 40 hex digits"
-        )
-    return to_checksum_address(text)
+    return parse_address(text, where=f"the {role} of the terms")
 
 
 def _digests(values: Iterable[bytes]) -> tuple[bytes, ...]:

@@ -184,7 +184,7 @@ def test_no_body_brings_the_hub_down_or_passes_for_progress(running: RunningHub,
 
 def test_a_long_body_is_refused_before_it_is_read_to_its_end(running: RunningHub) -> None:
     answer = running.client.post(f"/jobs/{JOB_TEXT}/progress", content=b" " * 1_000_000)
-    assert (answer.status_code, answer.json()["what"]) == (422, "the body is too long")
+    assert (answer.status_code, answer.json()["what"]) == (413, "the body is too long")
 
 
 def test_the_hub_has_no_route_that_could_trade(running: RunningHub) -> None:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from marketplace.api import progress as board
-from marketplace.api.progress import ProgressBoard, Reporter, TooManyError
+from marketplace.api.progress import ProgressBoard, Reporter
 from marketplace.core.eip712 import Domain
 from marketplace.core.events import JobRejected, JobSettled, NodeSet, ReceiptSubmitted
 from marketplace.core.job import Progress, Receipt, State

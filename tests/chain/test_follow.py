@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from marketplace.chain.client import Chain
-from marketplace.chain.events import Batch, Follower, Reorganised, follow
+from marketplace.chain.follow import Batch, Follower, Reorganised
 from marketplace.core.events import ApprovalAnnounced, Event
 from marketplace.errors import UnavailableError
 from tests.chain.conftest import LyingRpc
@@ -155,21 +154,6 @@ def test_logs_of_another_chain_than_their_block_are_not_taken(market: RunningMar
         liar.tampers.clear()
         step = follower.poll()
     assert isinstance(step, Batch) and subjects(step.events) == [subject]
-
-
-def test_follow_yields_as_blocks_come_and_stops_when_told(market: RunningMarket) -> None:
-    stop = threading.Event()
-    wanted = [announce(market)]
-    seen: list[bytes] = []
-    with ThreadPoolExecutor(1) as pool:
-        later = pool.submit(announce, market)
-        for step in follow(market.chain, market.chain.deployment.first_block, interval=0.02, stop=stop):
-            assert isinstance(step, Batch)
-            seen += subjects(step.events)
-            if len(seen) == 2:
-                stop.set()
-        wanted.append(later.result())
-    assert seen == wanted
 
 
 def test_a_transaction_that_a_reorganisation_drops_is_sent_again(market: RunningMarket) -> None:
