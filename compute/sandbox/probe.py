@@ -81,7 +81,7 @@ def probe(run: Run, promised: Isolation) -> Isolation:
             "no sandbox: this machine does not hold an algorithm in",
             got="missing " + ", ".join(missing),
             expected="user namespaces, seccomp with user notification (Linux >= 5.14), tmpfs in namespaces",
-            do="Allow unprivileged user namespaces and a full /proc (containers: see README), or use another machine.",
+            do="Allow user namespaces (in a container also an unmasked /proc), or use another machine.",
         )
     return promised
 

@@ -80,3 +80,24 @@ def attack(sandbox: Sandbox) -> Attack:
 
 def _contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="session")
+def processes_below() -> Callable[[int], set[int]]:
+    """All descendants of a process: other runs on this machine have sandboxes too."""
+
+    def find(pid: int) -> set[int]:
+        parents = {}
+        for process in Path("/proc").iterdir():
+            if process.name.isdigit():
+                try:
+                    fields = (process / "stat").read_text().rpartition(")")[2].split()
+                except OSError:
+                    continue
+                parents[int(process.name)] = int(fields[1])
+        below: set[int] = {pid}
+        while more := {child for child, parent in parents.items() if parent in below} - below:
+            below |= more
+        return below - {pid}
+
+    return find

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from compute.sandbox import environment_digest, environment_list
 
 if TYPE_CHECKING:
-    from .conftest import Attack
+    from tests.sandbox.conftest import Attack
 
 
 def test_the_list_is_sorted_and_names_the_interpreter_and_packages_with_versions() -> None:

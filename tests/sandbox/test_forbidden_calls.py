@@ -10,7 +10,7 @@ from compute.sandbox import Ending
 from compute.sandbox.calls import FORBIDDEN, NUMBERS
 
 if TYPE_CHECKING:
-    from .conftest import Attack
+    from tests.sandbox.conftest import Attack
 
 FAMILIES = {2: "AF_INET", 10: "AF_INET6", 16: "AF_NETLINK", 17: "AF_PACKET", 38: "AF_ALG", 40: "AF_VSOCK"}
 

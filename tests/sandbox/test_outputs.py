@@ -10,7 +10,7 @@ from compute.sandbox import Ending
 from compute.sandbox.outputs import collect
 
 if TYPE_CHECKING:
-    from .conftest import Attack
+    from tests.sandbox.conftest import Attack
 
 
 def test_regular_files_and_folders_are_collected(attack: Attack) -> None:

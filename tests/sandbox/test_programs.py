@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from compute.sandbox import Ending, Sandbox, Task
 from marketplace.errors import InputError
 
 if TYPE_CHECKING:
-    from .conftest import Attack
+    from tests.sandbox.conftest import Attack
 
 # As Ocean's own examples find their input and leave their result.
 OCEAN = b"""
@@ -165,6 +166,23 @@ def test_worker_processes_child_programs_and_event_loops_work(attack: Attack) ->
         """
     )
     assert seen.lines == ["[1, 2]", "b'5\\n'", "slept", "by its path"]
+
+
+def test_jobs_of_several_threads_run_beside_each_other(attack: Attack) -> None:
+    code = (
+        "print(open('/data/inputs/id/0').read()); time.sleep(0.3); open('/data/outputs/x', 'w').write('done')"
+    )
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(attack, code, inputs={"id/0": str(number).encode()}) for number in range(4)]
+    assert [job.result().lines for job in jobs] == [["0"], ["1"], ["2"], ["3"]]
+    assert all(job.result().files == {"x": b"done"} for job in jobs)
+
+
+def test_a_private_folder_is_there_for_plaintext_and_gone_afterwards(sandbox: Sandbox) -> None:
+    with sandbox.folder() as folder:
+        (folder / "0").write_bytes(b"plaintext")
+        assert folder.stat().st_mode & 0o077 == 0
+    assert not folder.exists()
 
 
 def test_the_project_itself_cannot_be_imported_from_its_checkout(attack: Attack) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ RUNNER = """
 import sys
 from pathlib import Path
 from compute.sandbox import Sandbox, Task
-code = b"import os, time\\nos.fork()\\nprint('up', flush=True)\\ntime.sleep(600)"
+code = b"import os, time\\nif os.fork(): print('up')\\ntime.sleep(600)"
 task = Task(inputs={"id/0": b"plaintext"}, transformations={"a": code}, entrypoint="a")
 with Sandbox(Path(sys.argv[1])) as sandbox, sandbox.run(task, lambda line: print(line, flush=True)):
     pass
@@ -35,20 +35,6 @@ def scratch() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def processes_below(pid: int) -> set[int]:
-    parents = {}
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-    below: set[int] = {pid}
-    while more := {child for child, parent in parents.items() if parent in below} - below:
-        below |= more
-    return below - {pid}
-
-
 def start_runner(scratch: Path) -> subprocess.Popen[str]:
     runner = subprocess.Popen([sys.executable, "-c", RUNNER, str(scratch)], stdout=subprocess.PIPE, text=True)
     assert runner.stdout is not None
@@ -60,7 +46,9 @@ def alive(pids: set[int]) -> set[int]:
     return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
 
 
-def test_a_killed_runner_takes_its_jobs_with_it_and_its_leftovers_are_reaped(scratch: Path) -> None:
+def test_a_killed_runner_takes_its_jobs_with_it_and_its_leftovers_are_reaped(
+    scratch: Path, processes_below: Callable[[int], set[int]]
+) -> None:
     mounts = Path("/proc/self/mounts").read_text()
     runner = start_runner(scratch)
     try:
@@ -85,7 +73,9 @@ def test_a_killed_runner_takes_its_jobs_with_it_and_its_leftovers_are_reaped(scr
     assert list(scratch.iterdir()) == []
 
 
-def test_a_living_runners_job_is_left_alone(scratch: Path) -> None:
+def test_a_living_runners_job_is_left_alone(
+    scratch: Path, processes_below: Callable[[int], set[int]]
+) -> None:
     runner = start_runner(scratch)
     try:
         below = processes_below(runner.pid)
