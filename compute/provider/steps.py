@@ -23,7 +23,11 @@ from marketplace.storage import get_document
 
 
 class Steps:
-    """One node's judgement and its sandbox; one job runs at a time, the others wait in the order of the chain."""
+    """One node's judgement and its sandbox.
+
+    One job runs at a time, in the order of the chain. The next is judged again only once the one before is answered:
+    a breach of policy ends the grant of the jobs behind it.
+    """
 
     def __init__(self, place: Place, runner: Runner, reporter: Reporter, answers: Answers, say: Say) -> None:
         self._place, self._runner, self._reporter = place, runner, reporter
@@ -33,14 +37,13 @@ class Steps:
         self._stop = threading.Event()
 
     def close(self) -> None:
-        """Ends the job in the sandbox, which runs again after a restart; those in the queue do not begin."""
+        """Ends the job in the sandbox, which runs again after a restart."""
         self._stop.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=True)
 
     def keep_only(self, jobs: Iterable[bytes]) -> None:
         """Forgets what came of jobs that are not among these any more."""
         for job_id in set(self._running) - set(jobs):
-            self._running[job_id].cancel()
             if self._running[job_id].done():
                 del self._running[job_id]
 
@@ -124,6 +127,8 @@ class Steps:
         if self._place.is_late(entry):
             late = node_failure("deadline", "the deadline came before the job could run")
             return entry.to(Step.fail, failure=failure_json(entry.job_id, late))
+        if self._running:
+            return None  # its turn comes
         self._place.check_key()
         verdict = self._verdict(entry)
         if isinstance(verdict, Refusal):
@@ -147,9 +152,6 @@ class Steps:
     def _in_sandbox(self, entry: Entry, verdict: Verdict) -> Success | Failure:
         """In the pool's thread."""
         place = self._place
-        seconds = place.seconds_left(entry)
-        if seconds < 1:
-            return node_failure("deadline", "the deadline came while the job waited for the sandbox")
         asset = verdict.order.offer.asset_id
         # What nobody reviewed could count in code: numbers only from algorithms that the owner listed.
         counts = 0 if verdict.permit.needs_approval else 1
@@ -158,7 +160,7 @@ class Steps:
             verdict,
             place.vault.record(asset),
             get_document(place.store, place.chain.metadata(asset)),
-            seconds=seconds,
+            seconds=max(1, place.seconds_left(entry)),
             fair_seconds=place.chain.deployment.job_time // 2,
             on_line=lambda line: None,
             on_progress=lambda stage, done, of: self._reporter.report(

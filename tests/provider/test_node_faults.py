@@ -1,0 +1,160 @@
+"""Algorithms that fail: the fault, the report and the money of each, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from compute.sandbox import Sandbox
+from compute.sandbox.scratch import default_root
+from marketplace.core.events import JobFailed, JobFaulted
+from marketplace.core.job import Request, State
+from marketplace.core.spec import FailureReport
+from tests.support.catalogue import Town
+from tests.support.works import (
+    COUNT_ROWS,
+    FEE,
+    PRICE,
+    Buyer,
+    Dataset,
+    Works,
+    algorithm,
+    await_state,
+    new_buyer,
+    open_works,
+    rejection,
+    report_of,
+    wait_until,
+)
+
+SECRET = b"a value of one single person"
+TABLE = b"name,fault\n" + SECRET + b",1\nanother,0\n" * 20
+
+COUNT = algorithm("count", COUNT_ROWS)
+CRASH = algorithm("crash", "import sys\nprint(open('/data/inputs/faults.csv').read())\nsys.exit(3)")
+RAISE = algorithm("raise", "raise ValueError(open('/data/inputs/faults.csv').read())")
+EATER = algorithm(
+    "eater", "held = []\nwhile True: held.append(bytearray(8 << 20))", limits="memory_bytes = 134217728"
+)
+SLEEPER = algorithm("sleeper", "import time\ntime.sleep(600)", limits="wall_seconds = 1")
+SOCKET = algorithm("socket", "import socket\nsocket.create_connection(('127.0.0.1', 80))")
+UNDECLARED = algorithm(
+    "undeclared", COUNT_ROWS + "\nopen('/data/outputs/' + lines[1].split(',')[0], 'w').write('x')"
+)
+LINK = algorithm("link", COUNT_ROWS + "\nos.symlink('/etc/passwd', '/data/outputs/link')")
+NOTHING = algorithm("nothing", "")
+NOT_JSON = algorithm(
+    "not-json", "open('/data/outputs/result.json', 'w').write(open('/data/inputs/faults.csv').read())"
+)
+LARGE = algorithm("large", "open('/data/outputs/result.json', 'w').write('[' + '0,' * 40_000 + '0]')")
+ALL = (COUNT, CRASH, RAISE, EATER, SLEEPER, SOCKET, UNDECLARED, LINK, NOTHING, NOT_JSON, LARGE)
+
+
+@dataclass
+class Lab:
+    """A node that runs, and a dataset that lists every bad algorithm."""
+
+    town: Town
+    works: Works
+    dataset: Dataset
+
+    def fail(self, name: str, data: bytes) -> tuple[Buyer, Request, FailureReport]:
+        """A new buyer orders a listed algorithm twice over (two uses) and sees the first one fail."""
+        buyer = new_buyer(self.town, f"{name} in the lab")
+        buyer.buy(self.dataset, 2)
+        request = buyer.order(self.works, self.dataset, data)
+        return buyer, request, report_of(self.town, request)
+
+
+@pytest.fixture(scope="module")
+def lab(town: Town, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    works = open_works(town, sandbox, tmp_path_factory.mktemp("lab"), "lab")
+    dataset = works.publish(*ALL, slug="faults", table=TABLE)
+    with works.running():
+        yield Lab(town, works, dataset)
+
+
+def faulted(lab: Lab, request: Request) -> JobFaulted:
+    return lab.town.market.chain.logs(types=(JobFaulted,), job_id=request.job_id)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [
+        ("crash", CRASH, "crashed"),
+        ("raise", RAISE, "crashed"),
+        ("eater", EATER, "out-of-memory"),
+        ("sleeper", SLEEPER, "out-of-time"),
+        ("nothing", NOTHING, "output-refused"),
+        ("not json", NOT_JSON, "output-refused"),
+    ],
+)
+def test_an_algorithms_own_fault_costs_the_fee_and_keeps_the_grant(
+    lab: Lab, name: str, data: bytes, code: str
+) -> None:
+    buyer, request, report = lab.fail(name, data)
+    assert (report.fault, report.code) == ("algorithm", code)
+    event = faulted(lab, request)
+    assert (event.fault, event.fee, event.refund) == (1, FEE, PRICE - FEE)
+    assert lab.town.market.chain.balance(buyer.account.address) == PRICE - FEE
+    assert lab.town.market.chain.grant(lab.dataset.offer_digest, buyer.account.address).last_day > 0
+    assert SECRET.decode() not in json.dumps(report.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code"),
+    [
+        ("socket", SOCKET, "forbidden-call"),
+        ("undeclared", UNDECLARED, "output-refused"),
+        ("link", LINK, "output-refused"),
+        ("large", LARGE, "output-refused"),
+    ],
+)
+def test_a_breach_of_policy_ends_the_grant_as_well(lab: Lab, name: str, data: bytes, code: str) -> None:
+    buyer, request, report = lab.fail(name, data)
+    assert (report.fault, report.code) == ("policy", code)
+    assert faulted(lab, request).fee == FEE
+    assert lab.town.market.chain.grant(lab.dataset.offer_digest, buyer.account.address).last_day == 0
+    assert SECRET.decode() not in json.dumps(report.model_dump())
+
+
+def test_the_fee_of_a_failed_job_goes_to_the_provider_after_the_window(lab: Lab) -> None:
+    before = lab.town.market.chain.balance(lab.works.owner.address)
+    _, request, _ = lab.fail("fee", CRASH)
+    assert await_state(lab.town, request) is State.failed
+    events = lab.town.market.chain.logs(types=(JobFailed,), job_id=request.job_id)
+    assert [event.fee for event in events] == [FEE]
+    assert lab.town.market.chain.balance(lab.works.owner.address) >= before + FEE
+
+
+def test_a_job_opened_before_its_grant_ended_by_a_breach_is_rejected(lab: Lab) -> None:
+    buyer = new_buyer(lab.town, "two at once, one bad")
+    buyer.buy(lab.dataset, 2)
+    bad = buyer.order(lab.works, lab.dataset, SOCKET)
+    good = buyer.order(lab.works, lab.dataset, COUNT)
+    assert report_of(lab.town, bad).fault == "policy"
+    # Judged when it was opened, and again when its turn came: by then the grant was gone.
+    assert rejection(lab.town, good) == "access-expired"
+
+
+def test_nothing_of_the_data_is_left_in_the_scratch_and_nothing_plain_in_the_home(lab: Lab) -> None:
+    buyer = new_buyer(lab.town, "the last one")
+    buyer.buy(lab.dataset, 2)
+    for data in (COUNT, CRASH):
+        request = buyer.order(lab.works, lab.dataset, data)
+        await_state(lab.town, request, State.submitted, State.faulted, State.settled, State.failed)
+    (lab.works.home / "faults.csv").unlink()  # the provider's own file
+    wait_until(lambda: not leftovers(), "an empty scratch", seconds=10)
+    for path in lab.works.home.rglob("*"):
+        assert not path.is_file() or SECRET not in path.read_bytes(), path
+
+
+def leftovers() -> list[Path]:
+    """Job folders of this process in the sandbox's scratch."""
+    import os
+
+    return list(default_root().glob(f"run-{os.getpid()}-*/job-*"))
