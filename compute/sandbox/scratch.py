@@ -7,6 +7,7 @@ import itertools
 import os
 import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 from marketplace.errors import RefusedError
@@ -16,7 +17,7 @@ _FIRST_UID, _UIDS = 0x3000_0000, 0x1000_0000  # far from people's, containers' a
 
 
 class Scratch:
-    """`<root>/run-<pid>-<number>/<job>/`, readable by nobody else. Leftovers of dead runners go at start."""
+    """`<root>/run-<pid>-<random>/<job>/`, readable by nobody else. Leftovers of dead runners go at start."""
 
     def __init__(self, root: Path) -> None:
         """root: made if missing; 0700. Raises RefusedError if it belongs to somebody else or is a link."""
@@ -26,7 +27,7 @@ class Scratch:
         self.root = root
         self.reaped = _reap(root)
         self._numbers = itertools.count(1)
-        self.folder = _new_folder(root)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"run-{os.getpid()}-", dir=root))
         self._lock = _lock(self.folder)
 
     @property
@@ -62,17 +63,6 @@ class Scratch:
 def default_root() -> Path:
     """A folder of this user's in shared memory, which is tmpfs on every Linux."""
     return Path("/dev/shm") / f"steelyard-{os.geteuid()}"  # noqa: S108 - checked for its owner
-
-
-def _new_folder(root: Path) -> Path:
-    for number in itertools.count():
-        folder = root / f"run-{os.getpid()}-{number}"
-        try:
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            continue
-        return folder
-    raise AssertionError  # count() does not end
 
 
 def _lock(folder: Path) -> int:

@@ -77,4 +77,4 @@ def test_every_wall_holds_for_an_ordinary_user() -> None:
     names += ["test_walls.py", "test_environment_list.py"]
     output = run_tests(*(str(HERE / name) for name in names), seconds=280)
     passed = re.search(r"(\d+) passed", output)
-    assert passed and int(passed[1]) > 200
+    assert passed and int(passed[1]) > 180
