@@ -179,7 +179,12 @@ def job_opened(chain: Chain, job_id: bytes) -> JobOpened:
     """The event that opened a job. Raises NotFoundError."""
     for event in chain.logs(types=(JobOpened,), job_id=job_id):
         return event
-    raise NotFoundError("no such job", got="0x" + job_id.hex(), do="`steelyard job list` shows yours.")
+    raise no_such_job(job_id)
+
+
+def no_such_job(job_id: bytes) -> NotFoundError:
+    """The error for a job id that no event has."""
+    return NotFoundError("no such job", got="0x" + job_id.hex(), do="`steelyard job list` shows yours.")
 
 
 def request_of(event: JobOpened) -> Request:

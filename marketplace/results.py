@@ -13,14 +13,23 @@ from marketplace.chain.client import Chain
 from marketplace.core import bundle, envelope
 from marketplace.core.canonical import sha256
 from marketplace.core.cid import Cid
-from marketplace.core.events import JobFailed, JobFaulted, JobRejected, ReceiptSubmitted
-from marketplace.core.job import Job, Receipt, Request, State
+from marketplace.core.events import (
+    Event,
+    JobExpired,
+    JobFailed,
+    JobFaulted,
+    JobOpened,
+    JobRejected,
+    JobSettled,
+    ReceiptSubmitted,
+)
+from marketplace.core.job import Job, Receipt, Request
 from marketplace.core.policy import reason_code
 from marketplace.core.spec import FailureReport, Spec
 from marketplace.core.wrapping import message_recipients
 from marketplace.errors import InputError, IntegrityError, NotFoundError, RefusedError, SteelyardError
 from marketplace.keys import Keyring, SealingKey
-from marketplace.lookup import job_opened, request_of
+from marketplace.lookup import job_opened, no_such_job, request_of
 from marketplace.storage import ContentStore, get_document
 from marketplace.storage.disk import disk_error
 
@@ -37,10 +46,14 @@ class Result:
 
 @dataclass(frozen=True)
 class Status:
-    """A job as the chain tells it. note: a rejection's reason or a failure's fault, code and detail."""
+    """A job as the chain tells it: history, oldest first, of which the first event opened it.
+
+    note: a rejection's reason, or a failure's fault, code and detail.
+    """
 
     request: Request
     job: Job
+    history: tuple[Event, ...]
     note: str
 
 
@@ -56,17 +69,26 @@ def open_spec(store: ContentStore, keyring: Keyring, digest: bytes) -> tuple[Spe
 
 
 def status(chain: Chain, store: ContentStore, job_id: bytes) -> Status:
-    """Where a job stands and why."""
-    request = request_of(job_opened(chain, job_id))
-    job = chain.job(job_id)
-    return Status(request, job, _note(chain, store, job_id) if job.state not in _SPEAK_FOR_THEMSELVES else "")
+    """Where a job stands, how it came there, and why."""
+    history = tuple(chain.logs(types=_JOB_EVENTS, job_id=job_id))
+    if not history or not isinstance(history[0], JobOpened):
+        raise no_such_job(job_id)
+    return Status(request_of(history[0]), chain.job(job_id), history, _note(store, history))
 
 
-_SPEAK_FOR_THEMSELVES = frozenset({State.open, State.submitted, State.settled, State.expired})
+_JOB_EVENTS: tuple[type[Event], ...] = (
+    JobOpened,
+    ReceiptSubmitted,
+    JobSettled,
+    JobRejected,
+    JobFaulted,
+    JobFailed,
+    JobExpired,
+)
 
 
-def _note(chain: Chain, store: ContentStore, job_id: bytes) -> str:
-    for event in chain.logs(types=(JobRejected, JobFaulted, JobFailed), job_id=job_id):
+def _note(store: ContentStore, history: tuple[Event, ...]) -> str:
+    for event in history:
         if isinstance(event, JobRejected):
             return reason_code(event.reason)
         if isinstance(event, JobFaulted | JobFailed):

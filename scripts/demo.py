@@ -128,7 +128,7 @@ class Story:
         self.report.value["gas"]["open"] = opened["gas"]
         for seen in self.buyer.lines("job", "watch", opened["job"]):
             self.report.progress(seen)
-        submitted = self._transaction(opened["job"], "ReceiptSubmitted")
+        submitted = self._transaction(self.buyer.run("job", "status", opened["job"]), "ReceiptSubmitted")
         self.report.row("node submits receipt and wrapped key", submitted)
         self.report.value["gas"]["submit"] = submitted["gas"]
         return str(opened["job"])
@@ -161,7 +161,7 @@ class Story:
             "balanced_accuracy": scores["balanced_accuracy"],
             "majority_baseline": scores["majority_baseline"],
         }
-        self._note_job(job, "tabular-classifier")
+        self._note_job("tabular-classifier", {"job": job, "state": accepted["state"], "note": ""})
 
     # 4. Its own lines, a crash, a thief
 
@@ -210,7 +210,9 @@ class Story:
         return str(opened["job"])
 
     def _approve(self, job: str, kind: str) -> None:
-        self.market.wait_until_requested(self.provider, job, kind)
+        self.market.wait_until_node_says(
+            f"job {job} waits for your {'approval' if kind == 'algorithm' else 'review'}"
+        )
         shown = self.provider.run("request", "show", job)
         names = ", ".join(f"{file['name']} ({file['bytes']} bytes)" for file in shown["files"])
         self.report.say(f"the owner sees the {kind}: {names}")
@@ -221,38 +223,31 @@ class Story:
         waited = self.buyer.run("job", "wait", job, expect=1)
         fee = PRICE * 1_000_000 * FEE_PERCENT // 100
         refund = PRICE * 1_000_000 - fee
-        self.report.row(f"node reports: {waited['note']}", self._transaction(job, "JobFaulted"))
+        self.report.row(f"node reports: {waited['note']}", self._transaction(waited, "JobFaulted"))
         self.report.say(
             f"{euros(refund)} go back to the buyer, {euros(fee)} to the provider after the window"
         )
-        self._note_refund(name, self._event(job, "JobFaulted")["details"]["refund"])
+        self._note_refund(name, waited["history"][-1]["refund"])
 
     # The rest of the money
 
     def settle(self) -> None:
         self.report.act("Windows end; the node finalises; both sides withdraw")
-        self.buyer.run("job", "wait", self.profile_job, "--end")
-        for job in (self.crash_job, self.thief_job):
-            self.buyer.run("job", "wait", job, "--end", expect=1)
-        finalised = self._transaction(self.profile_job, "JobSettled")
+        ended = self.buyer.run("job", "wait", self.profile_job, "--end")
+        finalised = self._transaction(ended, "JobSettled")
         self.report.row("node finalises one job", finalised)
         self.report.value["gas"]["finalise"] = finalised["gas"]
-        for job, name in (
-            (self.profile_job, "class-profile"),
-            (self.crash_job, "crash"),
-            (self.thief_job, "thief"),
-        ):
-            self._note_job(job, name)
+        self._note_job("class-profile", ended)
+        for job, name in ((self.crash_job, "crash"), (self.thief_job, "thief")):
+            self._note_job(name, self.buyer.run("job", "wait", job, "--end", expect=1))
         with ThreadPoolExecutor() as pool:
             paid = pool.map(lambda party: party.run("earnings", "withdraw"), (self.provider, self.buyer))
             for name, row in zip(("provider", "buyer"), paid, strict=True):
                 self.report.row(f"{name} withdraws {euros(row['amount'])}", row)
 
-    def _note_job(self, job: str, name: str) -> None:
-        status = self.buyer.run("job", "status", job)
-        self.report.value["jobs"].append(
-            {"job": job, "algorithm": name, "state": status["state"], "note": status["note"]}
-        )
+    def _note_job(self, name: str, status: dict[str, Any]) -> None:
+        kept = {key: status[key] for key in ("job", "state", "note")}
+        self.report.value["jobs"].append({"algorithm": name, **kept})
 
     def _note_refund(self, what: str, amount: Any) -> None:
         self.report.value["refunds"].append({"for": what, "amount": int(amount)})
@@ -274,7 +269,9 @@ class Story:
 
     def tamper(self, job: str) -> None:
         self.report.act("One byte of a shared block is changed; the gateway serves it unchecked")
-        changed = self.market.flip_byte_of_output(self._event(job, "ReceiptSubmitted"))
+        events = self.auditor.run("audit", "trace", job)["events"]
+        submitted = next(event for event in events if event["event"] == "ReceiptSubmitted")
+        changed = self.market.flip_byte_of_output(submitted)
         audit = self.auditor.run("audit", "verify", "all", hub=False, expect=1)
         wrong = [check for check in audit["checks"] if check["kind"] == "proved" and check["ok"] is not True]
         finding = wrong[0] if wrong else {}
@@ -283,12 +280,10 @@ class Story:
             raise DemoError("the audit did not name the changed block as wrong")
         self.report.value["audit_after_tamper"] = {"ok": audit["ok"], "finding": finding}
 
-    def _event(self, job: str, name: str) -> dict[str, Any]:
-        events = self.auditor.run("audit", "trace", job)["events"]
-        return next(event for event in events if event["event"] == name)
-
-    def _transaction(self, job: str, name: str) -> dict[str, Any]:
-        return self.market.transaction(self._event(job, name)["transaction"])
+    def _transaction(self, status: dict[str, Any], name: str) -> dict[str, Any]:
+        """The transaction of one event in a job's history."""
+        event = next(event for event in status["history"] if event["event"] == name)
+        return self.market.transaction(event["transaction"])
 
 
 def split_shuttle(listed: Path, held_out: Path) -> tuple[int, int]:

@@ -78,6 +78,7 @@ class Market:
         self._folder = folder
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._urls: dict[str, str] = {}
+        self._said: dict[str, list[str]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -124,7 +125,8 @@ class Market:
             line = _stream(process).readline()
             if not line:
                 raise DemoError(f"{name} did not start: {(self._folder / f'{name}.log').read_text()}")
-            threading.Thread(target=_drain, args=(_stream(process),), daemon=True).start()
+            said = self._said.setdefault(name, [])
+            threading.Thread(target=said.extend, args=(_stream(process),), daemon=True).start()
             value: dict[str, Any] = json.loads(line)
             return value
 
@@ -148,12 +150,9 @@ class Market:
             lambda: next(iter(buyer.run("dataset", "list", words)["datasets"]), None), "a listing"
         )
 
-    def wait_until_requested(self, owner: Party, job: str, kind: str) -> None:
-        def asked() -> bool | None:
-            requests = owner.run("request", "list")["requests"]
-            return any(one["job"] == job and kind in one["waits_for"] for one in requests) or None
-
-        self._wait(asked, f"the request for approval of the {kind}")
+    def wait_until_node_says(self, words: str) -> None:
+        """Until the provider reads that line in the node's terminal."""
+        self._wait(lambda: any(words in line for line in self._said["node"]) or None, f"`{words}`")
 
     def _wait(self, look: Callable[[], Any], what: str) -> Any:
         deadline = time.monotonic() + _PATIENCE
@@ -198,8 +197,3 @@ class Market:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         stop.wait()
-
-
-def _drain(stream: IO[str]) -> None:
-    for _ in stream:
-        pass

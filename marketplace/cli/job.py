@@ -93,11 +93,21 @@ def status(context: typer.Context, job: JobId) -> None:
 
 
 def _status_json(found: results.Status) -> dict[str, Any]:
+    history = [
+        {
+            "event": type(event).__name__,
+            "block": event.at.block,
+            "transaction": event.at.transaction,
+            **{name: getattr(event, name) for name in ("amount", "fee", "refund") if hasattr(event, name)},
+        }
+        for event in found.history
+    ]
     return {
         "job": found.request.job_id,
         "state": found.job.state.name,
         "until": found.job.until,
         "note": found.note,
+        "history": history,
     }
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from marketplace.cli.session import Session
 from marketplace.core.job import END_STATES, State
-from marketplace.errors import NotFoundError
 from marketplace.hub import HubClient, Live
+from marketplace.lookup import no_such_job
 
 _POLL_SECONDS = 0.25
 _HUB_TIMEOUT = 2.0
@@ -46,7 +46,7 @@ def watch_job(here: Session, job_id: bytes, *, until_end: bool) -> Iterator[Seen
     while True:
         state = here.chain.job(job_id).state
         if state is State.none:
-            raise NotFoundError("no such job", got="0x" + job_id.hex())
+            raise no_such_job(job_id)
         live = hub.progress(job_id) if hub else None
         if live and live != last_live:
             last_live = live

@@ -15,6 +15,7 @@ from marketplace.api.progress import ProgressBoard, Reporter
 from marketplace.core.eip712 import Domain
 from marketplace.core.events import JobRejected, JobSettled, NodeSet, ReceiptSubmitted
 from marketplace.core.job import Progress, Receipt, State
+from marketplace.errors import TooManyError
 
 from .conftest import BUYER, DEPLOYMENT, DOMAIN, JOB, JOB_TEXT, NODE, PROVIDER, RunningHub, at, signed
 
