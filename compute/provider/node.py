@@ -37,6 +37,8 @@ POLL_SECONDS = 0.1
 _LOOK_SECONDS = 0.5
 """How often the node looks for the owner's decision, and at windows that should be over."""
 _FIRST_PAUSE, _LAST_PAUSE = 0.5, 30.0
+_LONG_SECONDS = 1.0
+"""How long the node waits after its chain or its journal failed it."""
 _UNDECIDED = frozenset({Step.judge, Step.approval, Step.review})
 
 
@@ -80,7 +82,7 @@ class Node:
                     self._say(f"waiting: {error}")
                 except Exception as error:  # a defect must not end what others' money waits for
                     self._say(f"this should not happen ({type(error).__name__}: {error}); please report it")
-                stop.wait(2.0)
+                stop.wait(_LONG_SECONDS)
         finally:
             self._steps.close()
 

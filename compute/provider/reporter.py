@@ -48,7 +48,7 @@ class Reporter:
         at, last = self._last[progress.job_id]
         if progress.stage != last.stage or time.monotonic() - at >= _SECONDS_BETWEEN:
             return True
-        return progress.done == progress.of > 0 and last.done < last.of
+        return progress.done == progress.of > 0 and not last.done == last.of > 0
 
     def _post_all(self) -> None:
         with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:

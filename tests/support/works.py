@@ -53,7 +53,7 @@ json.dump({"rows": len(lines) - 1}, open("/data/outputs/result.json", "w"))
 
 
 @contextlib.contextmanager
-def running_works_town(folder: Path, *, window: int = 2, job_time: int = 600) -> Iterator[Town]:
+def running_works_town(folder: Path, *, window: int = 1, job_time: int = 600) -> Iterator[Town]:
     """A fresh market with the given times, and an empty gateway whose blocks lie in `folder`."""
     with (
         running_market(window=window, job_time=job_time) as market,
