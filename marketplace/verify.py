@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from marketplace.chain.client import Chain
-from marketplace.chain.deploy import check_deployment
+from marketplace.chain.deployment import check_deployment
 from marketplace.core import approvals, audit, evidence, outputs
 from marketplace.core.audit import Check
 from marketplace.core.cid import Cid

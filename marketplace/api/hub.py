@@ -40,7 +40,7 @@ from marketplace.catalogue.indexer import Indexer
 from marketplace.catalogue.rows import Asset, Cursor, Grant, Job, Listing, Pause
 from marketplace.catalogue.schema import Database, fetch, get
 from marketplace.chain.client import Chain
-from marketplace.chain.deploy import Deployment, read_deployment
+from marketplace.chain.deployment import Deployment, read_deployment
 from marketplace.core.eip712 import Domain
 from marketplace.core.ids import Did, Kind
 from marketplace.core.job import Progress

@@ -1,5 +1,5 @@
 """The chain: the only shared truth. The one room that imports web3.
 
-`client.Chain` reads and sends; `events` decodes logs and follows them; `deploy` puts the contracts on a chain and
-checks them; `embedded` runs a development chain on this machine.
+`client.Chain` reads and sends; `events` decodes logs; `follow` follows them through reorganisations; `deployment`
+tells whether the contracts are still those, `deploy` puts them there; `embedded` runs a chain on this machine.
 """

@@ -12,7 +12,7 @@ from eth_account.signers.local import LocalAccount
 
 from marketplace.chain.blocks import Block, block_number, read_block
 from marketplace.chain.contracts import ContractName, decode_result, encode_call
-from marketplace.chain.deploy import Deployment, require_same_chain
+from marketplace.chain.deployment import Deployment, require_same_chain
 from marketplace.chain.events import ALL_EVENTS, Decoder
 from marketplace.chain.permit import Permit, SignedPermit, sign_permit
 from marketplace.chain.reverts import parse_revert, refusal

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
-from eth_abi.abi import decode
-from eth_abi.exceptions import DecodingError
-from eth_utils.abi import collapse_if_tuple
-from eth_utils.address import to_checksum_address
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError, EncodingError
+from eth_typing import ABIElement
+from eth_utils.abi import abi_to_signature, collapse_if_tuple
+from eth_utils.address import is_checksum_address, to_checksum_address
 from eth_utils.crypto import keccak
-from web3 import Web3
-from web3.contract import Contract
 
 from marketplace.errors import InputError, IntegrityError
 
@@ -64,29 +63,35 @@ def artifact(name: ContractName) -> Artifact:
     )
 
 
-@cache
-def _contract(name: ContractName) -> type[Contract]:
-    found = artifact(name)
-    return Web3().eth.contract(abi=list(found.abi), bytecode=found.bytecode)
-
-
 def encode_call(name: ContractName, function: str, arguments: Sequence[object]) -> bytes:
     """Call data. arguments: ints, checksummed addresses, bytes, tuples for structs. Raises InputError."""
-    artifact(name).entry("function", function)
-    try:
-        text = _contract(name).encode_abi(function, args=list(arguments))
-    except Exception as error:  # web3's checks raise many unrelated classes, AttributeError among them
-        raise _does_not_fit(f"{name}.{function}", arguments, error) from None
-    return bytes.fromhex(text[2:])
+    entry = artifact(name).entry("function", function)
+    return bytes(keccak(text=abi_to_signature(cast(ABIElement, entry)))[:4]) + _encode(
+        f"{name}.{function}", entry["inputs"], arguments
+    )
 
 
-def encode_constructor(name: ContractName, arguments: Sequence[object]) -> bytes:
-    """The data of a transaction that deploys the contract. Raises InputError."""
+def _encode(what: str, inputs: Sequence[dict[str, Any]], arguments: Sequence[object]) -> bytes:
     try:
-        text = _contract(name).constructor(*arguments).data_in_transaction
-    except Exception as error:  # web3's checks raise many unrelated classes, AttributeError among them
-        raise _does_not_fit(name, arguments, error) from None
-    return bytes.fromhex(text[2:])
+        for component, value in zip(inputs, arguments, strict=True):
+            _require_exact(component["type"], component, value)
+        return encode([collapse_if_tuple(component) for component in inputs], list(arguments))
+    except (EncodingError, TypeError, ValueError, OverflowError) as error:
+        raise _does_not_fit(what, arguments, error) from None
+
+
+def _require_exact(kind: str, component: dict[str, Any], value: Any) -> None:
+    """What the codec would let pass: addresses without a checksum, short bytes that it pads. Raises ValueError."""
+    if kind.endswith("[]"):
+        for item in value:
+            _require_exact(kind[:-2], component, item)
+    elif kind == "tuple":
+        for part, field in zip(component["components"], value, strict=True):
+            _require_exact(part["type"], part, field)
+    elif kind == "address" and not is_checksum_address(value):
+        raise ValueError(f"{value!r} is not a checksummed address")
+    elif kind == "bytes32" and not (isinstance(value, bytes) and len(value) == 32):
+        raise ValueError("32 bytes are needed")
 
 
 def _does_not_fit(what: str, arguments: Sequence[object], error: Exception) -> InputError:

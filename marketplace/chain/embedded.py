@@ -22,7 +22,7 @@ from typing import Self
 from eth_account import Account
 
 from marketplace.chain.client import Chain
-from marketplace.chain.deploy import DEVELOPMENT_CHAIN
+from marketplace.chain.deployment import DEVELOPMENT_CHAIN
 from marketplace.chain.rpc import Rpc, fields, quantity
 from marketplace.errors import InputError, RefusedError, SteelyardError, UnavailableError
 

@@ -14,7 +14,7 @@ import typer
 from eth_account.signers.local import LocalAccount
 
 from marketplace.chain.client import Chain
-from marketplace.chain.deploy import Deployment, read_deployment
+from marketplace.chain.deployment import Deployment, read_deployment
 from marketplace.cli.output import Output
 from marketplace.core.canonical import MAX_DOCUMENT, parse_json
 from marketplace.errors import InputError, NotFoundError, RefusedError

@@ -15,7 +15,7 @@ from marketplace.api.hub import Hub, create_app
 from marketplace.catalogue.apply import append
 from marketplace.catalogue.schema import Database
 from marketplace.chain.contracts import CONTRACTS
-from marketplace.chain.deploy import Deployment
+from marketplace.chain.deployment import Deployment
 from marketplace.core.eip712 import Domain
 from marketplace.core.events import AccessBought, AssetPublished, Event, JobOpened, NodeSet, Position
 from marketplace.core.ids import Kind, asset_id

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from marketplace.catalogue.rows import Cursor
 from marketplace.catalogue.schema import put
-from marketplace.chain.deploy import Deployment
+from marketplace.chain.deployment import Deployment
 from marketplace.core.events import PausedSet
 
 from .conftest import ASSET, BUYER, DEPLOYMENT, JOB_TEXT, OFFER, PROVIDER, RunningHub, at

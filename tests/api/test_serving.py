@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
-from marketplace.chain.deploy import Deployment
+from marketplace.chain.deployment import Deployment
 from marketplace.core.job import Progress
 from tests.chain.conftest import lying_rpc
 from tests.support.catalogue import Town, running_town

@@ -16,7 +16,7 @@ from marketplace.catalogue import indexer
 from marketplace.catalogue.apply import append
 from marketplace.catalogue.schema import Database
 from marketplace.chain.client import Chain
-from marketplace.chain.deploy import Deployment
+from marketplace.chain.deployment import Deployment
 from marketplace.chain.follow import Follower
 from marketplace.core.events import Event
 from marketplace.storage import GatewayStore

@@ -12,7 +12,8 @@ from eth_utils.crypto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.chain.contracts import CONTRACTS, artifact, decode_result, encode_call, encode_constructor
+from marketplace.chain.contracts import CONTRACTS, artifact, decode_result, encode_call
+from marketplace.chain.deploy import encode_constructor
 from marketplace.chain.reverts import SENTENCES, parse_revert, refusal
 from marketplace.errors import InputError, IntegrityError
 

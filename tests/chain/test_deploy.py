@@ -11,7 +11,8 @@ import pytest
 
 from marketplace.chain.client import Chain
 from marketplace.chain.contracts import CONTRACTS
-from marketplace.chain.deploy import Deployment, check_deployment, created_address, deploy
+from marketplace.chain.deploy import created_address, deploy
+from marketplace.chain.deployment import Deployment, check_deployment
 from marketplace.chain.embedded import EmbeddedChain
 from marketplace.core.canonical import canonical, sha256
 from marketplace.errors import InputError, RefusedError
