@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from compute.provider import requests
-from compute.provider.cli import journal_of, outputs_of
+from compute.provider.home import journal_of, outputs_of
 from compute.provider.journal import Step
 from marketplace.cli.output import table
 from marketplace.cli.session import SEALING_KEY, Session, parse_job_id, session

@@ -1,0 +1,124 @@
+"""`steelyard dataset publish|offer`: a provider lists a dataset."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compute.algorithms import bundle_of
+from compute.provider.home import vault_of
+from compute.provider.publish import Card, Price, Publisher, TermsChoice
+from marketplace.cli.output import euros
+from marketplace.cli.session import SEALING_KEY, Session, session
+from marketplace.core.policy import CustomAlgorithms, Purpose
+from marketplace.errors import InputError, NotFoundError
+from marketplace.lookup import resolve
+
+_DAY = 86_400
+_EUROS = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?")
+
+
+def dataset_publish(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="a CSV or Parquet file")],
+    slug: Annotated[str, typer.Option(help="short name: a-z, 0-9, hyphens")],
+    name: Annotated[str, typer.Option(help="title")],
+    description: Annotated[str, typer.Option(help="what it is, for people")],
+    licence: Annotated[str, typer.Option(help="SPDX id or URL")],
+    creator: Annotated[str, typer.Option(help="who made it")],
+    algorithm: Annotated[
+        list[str] | None, typer.Option(help="ready-made one that may run unasked; repeat")
+    ] = None,
+    purpose: Annotated[list[str] | None, typer.Option(help="allowed purpose; repeat; none = all")] = None,
+    custom: Annotated[
+        CustomAlgorithms, typer.Option(help="other people's algorithms")
+    ] = CustomAlgorithms.denied,
+    review: Annotated[bool, typer.Option(help="look at the output of custom ones before it leaves")] = True,
+    keyword: Annotated[list[str] | None, typer.Option(help="repeat")] = None,
+    personal: Annotated[list[str] | None, typer.Option(help="kind of personal data in it; repeat")] = None,
+) -> None:
+    """Check, seal and list a dataset; the data stays here."""
+    here = session(context)
+    card = Card(
+        slug,
+        name,
+        description,
+        licence,
+        creator,
+        keywords=tuple(keyword or ()),
+        sensitive=tuple(personal or ()),
+    )
+    purposes = tuple(Purpose.parse(text) for text in purpose) if purpose else None
+    choice = TermsChoice(tuple(bundle_of(found) for found in algorithm or ()), purposes, custom, review)
+    published = _publisher(here).publish(file, card, choice, here.output.step)
+    did, sent = published.did, published.sent
+    here.output.result(
+        {
+            "id": str(did.token),
+            "did": str(did),
+            "rows": published.profile.rows,
+            "columns": len(published.profile.columns),
+            "listing": str(published.listing.cid),
+            "transaction": sent.transaction,
+            "gas": sent.gas_used,
+        },
+        [f"{did}", f"{published.profile.rows} rows sealed and listed; transaction {sent.transaction}"],
+        then=f"steelyard dataset offer {slug} --price EUROS",
+    )
+
+
+def _publisher(here: Session) -> Publisher:
+    keys = here.keyring.sealing_keys()
+    if SEALING_KEY not in keys:
+        raise NotFoundError("this home has no node yet", do="Run `steelyard node init` first.")
+    return Publisher(here.chain, here.store, vault_of(here), here.account, keys[SEALING_KEY])
+
+
+def dataset_offer(
+    context: typer.Context,
+    asset: Annotated[str, typer.Argument(help="id, DID or slug")],
+    price: Annotated[str, typer.Option(help="euros for one use, as 12.50")],
+    max_uses: Annotated[int, typer.Option(min=1, max=65_535)] = 100,
+    term_days: Annotated[int, typer.Option(min=1, max=3_650, help="days that a purchase lasts")] = 30,
+    valid_days: Annotated[int, typer.Option(min=1, max=3_650, help="days that the offer stands")] = 90,
+    failure_fee: Annotated[
+        float, typer.Option(min=0, max=20, help="percent kept when an algorithm fails")
+    ] = 10.0,
+) -> None:
+    """Sign an offer for a dataset and announce it."""
+    here = session(context)
+    if not math.isfinite(failure_fee):
+        raise InputError("not a failure fee", got=failure_fee, expected="0 to 20 percent")
+    token = resolve(here.chain, here.store, asset)
+    terms = Price(
+        _units(price),
+        max_uses,
+        term_days,
+        here.chain.block_time() + valid_days * _DAY,
+        round(failure_fee * 100),
+    )
+    offer, digest, sent = _publisher(here).offer(token, terms)
+    here.output.result(
+        {
+            "offer": digest,
+            "asset": str(token),
+            **offer.to_json(),
+            "transaction": sent.transaction,
+            "gas": sent.gas_used,
+        },
+        [f"offered at {euros(offer.price)} a use, up to {max_uses} uses, for {term_days} days"],
+        then=f"steelyard dataset show {asset}",
+    )
+
+
+def _units(text: str) -> int:
+    found = _EUROS.fullmatch(text)
+    if not found or (units := int(found[1]) * 1_000_000 + int((found[2] or "").ljust(6, "0"))) >= 1 << 48:
+        raise InputError(
+            "not a price", got=text, expected="euros below 281 million, at most six decimals, as 12.50"
+        )
+    return units
