@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-import threading
 import time
 from collections.abc import Iterator
 
@@ -12,15 +11,13 @@ import httpx
 import pytest
 
 from compute.provider.journal import Step
-from marketplace.api.hub import Hub, create_app
-from marketplace.catalogue.indexer import Indexer
-from marketplace.catalogue.schema import Database
 from marketplace.chain.client import Chain
 from marketplace.core.events import JobSettled, ReceiptSubmitted
 from marketplace.core.job import Request, State
 from marketplace.core.policy import CustomAlgorithms
 from marketplace.storage import GatewayStore
-from tests.support.catalogue import Town, served
+from tests.support.catalogue import Town
+from tests.support.hubs import running_hub
 from tests.support.wire import wire
 from tests.support.works import (
     COUNT_ROWS,
@@ -275,7 +272,7 @@ def test_progress_and_nothing_that_an_unreviewed_algorithm_counts_reaches_a_hub(
 ) -> None:
     dataset = works.publish(LOUD, custom=CustomAlgorithms.approval)
     buyer.buy(dataset, 2)
-    with hub(town, Database(tmp_path_factory.mktemp("hub") / "hub.db")) as url, httpx.Client() as client:
+    with running_hub(town, tmp_path_factory.mktemp("hub")) as url, httpx.Client() as client:
         works.hub = url
 
         def seen(request: Request) -> set[tuple[str, int]]:
@@ -298,27 +295,6 @@ def test_progress_and_nothing_that_an_unreviewed_algorithm_counts_reaches_a_hub(
             stages = seen(custom)
             assert stages
             assert all(of == 0 for _, of in stages)
-
-
-class hub:  # noqa: N801 - reads as a function where it is used
-    """A real hub of the town: routes and indexer; ends with the `with`."""
-
-    def __init__(self, town: Town, database: Database) -> None:
-        self._town, self._database, self._stop = town, database, threading.Event()
-
-    def __enter__(self) -> str:
-        found = Hub(self._database, self._town.market.chain.deployment)
-        indexer = Indexer(self._town.market.chain, self._town.store, self._database, found.pulse.beat)
-        self._thread = threading.Thread(target=indexer.run, args=(self._stop,))
-        self._thread.start()
-        self._served = served(create_app(found))
-        return self._served.__enter__()
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._served.__exit__(None, None, None)
-        self._database.close()
 
 
 @pytest.fixture

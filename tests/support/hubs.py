@@ -1,0 +1,30 @@
+"""A real hub of a town: its routes over HTTP, and its indexer beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from marketplace.api.hub import Hub, create_app
+from marketplace.catalogue.indexer import Indexer
+from marketplace.catalogue.schema import Database
+from tests.support.catalogue import Town, served
+
+
+@contextlib.contextmanager
+def running_hub(town: Town, folder: Path) -> Iterator[str]:
+    """Its URL; the hub ends with the `with`. folder: for its database."""
+    chain, stop = town.market.chain, threading.Event()
+    database = Database(folder / "hub.db")
+    hub = Hub(database, chain.deployment)
+    thread = threading.Thread(target=Indexer(chain, town.store, database, hub.pulse.beat).run, args=(stop,))
+    thread.start()
+    try:
+        with served(create_app(hub)) as url:
+            yield url
+    finally:
+        stop.set()
+        thread.join()
+        database.close()
