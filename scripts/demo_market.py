@@ -86,7 +86,9 @@ class Market:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name in reversed(list(self._processes)):
+        for process in self._processes.values():
+            process.send_signal(signal.SIGTERM)
+        for name in list(self._processes):
             self._stop(name)
 
     def party(self, name: str) -> Party:
@@ -104,8 +106,11 @@ class Market:
             self._start("gateway", gateway, "gateway", "run", "--port", "0"),
         ]
         self._urls["STEELYARD_RPC"], self._urls["STEELYARD_GATEWAY"] = (ready()["url"] for ready in starting)
-        hub = self._start("hub", self.party("hub"), "hub", "run", "--port", "0")
-        self._urls["STEELYARD_HUB"] = hub()["url"]
+        self._hub_ready = self._start("hub", self.party("hub"), "hub", "run", "--port", "0")
+
+    def wait_for_hub(self) -> None:
+        """From here on everybody knows the hub."""
+        self._urls["STEELYARD_HUB"] = self._hub_ready()["url"]
 
     def start_node(self, provider: Party) -> None:
         self._start("node", provider, "node", "run")()

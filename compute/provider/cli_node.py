@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,12 +14,18 @@ from compute.provider.node import Node, Place
 from compute.provider.reporter import Reporter
 from compute.provider.runner import Keys, Runner
 from compute.sandbox import Sandbox
+from marketplace.chain.client import ETHER
 from marketplace.cli.output import table
 from marketplace.cli.session import NODE_WALLET, SEALING_KEY, session
 
 
-def node_init(context: typer.Context) -> None:
-    """Make the node's keys and register them for your wallet."""
+def node_init(
+    context: typer.Context,
+    gas: Annotated[
+        float, typer.Option(min=0, max=10, help="ether that the node should hold for its gas")
+    ] = 0.1,
+) -> None:
+    """Make the node's keys, register them for your wallet, and give the node its gas."""
     here = session(context)
     if NODE_WALLET not in here.keyring.wallets():
         here.keyring.new_wallet(NODE_WALLET)
@@ -27,11 +33,14 @@ def node_init(context: typer.Context) -> None:
         here.keyring.new_sealing_key(SEALING_KEY)
     node, sealing = here.keyring.wallets()[NODE_WALLET], here.keyring.sealing_keys()[SEALING_KEY]
     sent = here.chain.send("ParticipantRegistry", "setNode", (node, sealing), here.account)
+    missing = int(gas * ETHER) - here.chain.ether(node)
+    if missing > 0:
+        here.chain.pay(here.account, node, missing)
     here.output.result(
         {"provider": here.address, "node": node, "transaction": sent.transaction, "gas": sent.gas_used},
         [
             f"node {node} registered for {here.address}",
-            "The node pays gas for receipts: send it some native coin.",
+            f"it holds {here.chain.ether(node) / ETHER:g} ether for the gas of its receipts",
         ],
         then="steelyard node run",
     )

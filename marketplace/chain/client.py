@@ -26,6 +26,9 @@ from marketplace.errors import NotFoundError, UnavailableError
 
 E = TypeVar("E", bound=Event)
 
+ETHER = 10**18
+"""Wei in an ether."""
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -157,6 +160,10 @@ class Chain:
         events = tuple(event for log in receipt.logs if (event := self._decoder.decode(log)) is not None)
         hash_text = "0x" + receipt.transaction.hex()
         return Sent(hash_text, receipt.gas_used, receipt.block, time.monotonic() - started, events)
+
+    def pay(self, account: LocalAccount, to: str, wei: int) -> None:
+        """Sends native coin, for gas. Raises RefusedError where the account holds too little."""
+        self._sender.send("a payment of gas", account, to, b"", value=wei)
 
     # Events
 

@@ -21,7 +21,7 @@ from typing import Self
 
 from eth_account import Account
 
-from marketplace.chain.client import Chain
+from marketplace.chain.client import ETHER, Chain
 from marketplace.chain.deployment import DEVELOPMENT_CHAIN
 from marketplace.chain.rpc import Rpc, fields, quantity
 from marketplace.errors import InputError, RefusedError, SteelyardError, UnavailableError
@@ -29,7 +29,6 @@ from marketplace.errors import InputError, RefusedError, SteelyardError, Unavail
 EURO = 1_000_000
 """Token units in a euro."""
 
-ETHER = 10**18
 _MINING_INTERVAL = 0.05
 _START_SECONDS = 15.0
 _ATTEMPTS = 5

@@ -64,12 +64,11 @@ def show(context: typer.Context) -> None:
 @app.command()
 def fund(
     context: typer.Context,
-    euros_: Annotated[int, typer.Option("--euros", min=0, max=1_000_000, help="for your wallet")] = 1_000,
+    euros_: Annotated[int, typer.Option("--euros", min=0, max=1_000_000)] = 1_000,
 ) -> None:
-    """Test money for your wallet and gas for every key of this home: development chain only."""
+    """Test money and gas for your wallet: development chain only."""
     here = session(context)
-    for address in here.keyring.wallets().values():
-        fund_wallet(here.chain, address, euros_ if address == here.address else 0)
+    fund_wallet(here.chain, here.address, euros_)
     held = here.chain.token_balance(here.address)
     here.output.result(
         {"address": here.address, "units": held},

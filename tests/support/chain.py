@@ -12,9 +12,9 @@ from eth_account.signers.local import LocalAccount
 from eth_typing import Hash32
 from eth_utils.crypto import keccak
 
-from marketplace.chain.client import Chain
+from marketplace.chain.client import ETHER, Chain
 from marketplace.chain.deploy import deploy
-from marketplace.chain.embedded import ETHER, EmbeddedChain, fund
+from marketplace.chain.embedded import EmbeddedChain, fund
 from marketplace.core.eip712 import Struct
 from marketplace.core.events import AssetPublished
 from marketplace.core.job import Receipt, Request
