@@ -87,9 +87,15 @@ def _hit(entry: dict[str, Any]) -> dict[str, Any]:
         "owner": printable(str(entry["owner"]), 42),
         "slug": printable(str(entry.get("slug") or ""), 64),
         "name": printable(str(entry.get("name") or "(listing not read)"), 200),
-        "rows": entry.get("rows"),
-        "price": entry.get("price"),
+        "rows": _integer(entry.get("rows")),
+        "price": _integer(entry.get("price")),
     }
+
+
+def _integer(value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    raise ValueError
 
 
 def printable(text: str, most: int) -> str:
