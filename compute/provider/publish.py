@@ -102,7 +102,9 @@ class Publisher:
         """
         on_step("checking the file")
         _check_filename(path.name)
-        profile = read_profile(path)
+        profile = read_profile(
+            path, progress=lambda done, of: on_step(f"checking the file: {100 * done // max(of, 1)} %")
+        )
         salt = os.urandom(32)
         did = did_of(self._chain, asset_id(Kind.dataset, self._owner.address, salt))
         terms = _terms(did, self._owner.address, choice)

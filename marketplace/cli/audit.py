@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from marketplace.cli.output import clean, table
+from marketplace.cli.output import clean, short, table
 from marketplace.cli.session import Session, parse_job_id, session
 from marketplace.core.audit import Check
 from marketplace.core.scope import Subject
 from marketplace.lookup import resolve
 from marketplace.verify import trace as trace_events
 from marketplace.verify import verify as verify_subject
+
+_LONG = re.compile(r"0x[0-9a-fA-F]{40,64}|[0-9]{40,78}|bafk[a-z2-7]{40,60}")
 
 app = typer.Typer(help="Verify and trace, trusting nobody.", no_args_is_help=True)
 
@@ -56,8 +59,14 @@ def _line(check: Check) -> Text:
 
 
 def _text(check: Check) -> str:
+    """A line for people: ids are shortened where it holds, whole where it does not. Programs take --json."""
     found = f"{check.name} [{check.subject}]: {check.compared}"
-    return clean(found if check.ok else f"{found}; expected {check.expected}; got {check.got}")
+    if check.ok:
+        return clean(_LONG.sub(lambda name: short(name[0]), found))
+    compared = [
+        f"{what} {value}" for what, value in (("expected", check.expected), ("got", check.got)) if value
+    ]
+    return clean("; ".join([found, *compared]))
 
 
 @app.command()

@@ -64,4 +64,8 @@ def _metrics(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     found = read_object(path, "the metrics file")
-    return {key: value for key, value in found.items() if isinstance(value, int | float | str)}
+    flat = dict(found)
+    for name, inner in found.items():
+        if isinstance(inner, dict):
+            flat |= {f"{name}.{key}": value for key, value in inner.items()}
+    return {name: value for name, value in flat.items() if isinstance(value, int | float | str)}
