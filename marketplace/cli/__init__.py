@@ -6,10 +6,12 @@ the group that is asked for is imported, so that each command starts as fast as 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import typer
 import typer.exceptions
@@ -69,6 +71,8 @@ def run(words: list[str], output: Output) -> int:
     """One command's exit code; no exception leaves."""
     try:
         command = typer.main.get_command(build(words))
+        if output.as_json:
+            _leave_help_to_people(command)
         code = command.main(words, prog_name="steelyard", standalone_mode=False, obj=output)
     except SteelyardError as error:
         output.error(error)
@@ -78,12 +82,22 @@ def run(words: list[str], output: Output) -> int:
         output.usage(error.format_message(), context.get_usage() if context else "")
         return 2
     except (typer.Abort, KeyboardInterrupt):
-        output.say("stopped")
+        output.error(SteelyardError("stopped"))
         return 1
-    except BrokenPipeError:
+    except BrokenPipeError:  # nobody reads on, as with `| head`
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or the interpreter complains at its end
         return 1
     except Exception as error:  # a defect: a person still gets a sentence, not a traceback
         found = f"this should not happen ({type(error).__name__}: {error})"
         output.error(SteelyardError(found, do="Please report it."))
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _leave_help_to_people(command: Any) -> None:
+    """A group without a command is an error for programs; its help is no JSON."""
+    command.no_args_is_help = False
+    for inner in getattr(command, "commands", {}).values():
+        _leave_help_to_people(inner)

@@ -9,7 +9,6 @@ import typer
 from marketplace import purchase
 from marketplace.cli.output import euros, short, table
 from marketplace.cli.session import session
-from marketplace.core.ids import Did
 from marketplace.errors import NotFoundError
 from marketplace.lookup import resolve, usable_offer
 
@@ -77,7 +76,7 @@ def list_(context: typer.Context) -> None:
 def refund(context: typer.Context, asset: Asset) -> None:
     """Claim unused uses of an ended access back to your balance."""
     here = session(context)
-    token = Did.parse(asset).token if asset.startswith("did:") else resolve(here.chain, here.store, asset)
+    token = resolve(here.chain, here.store, asset)
     mine = [found for found in purchase.accesses(here.chain, here.address) if found.asset_id == token]
     now = here.chain.block_time()
     unused = [found for found in mine if found.grant.unused()]

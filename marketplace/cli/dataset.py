@@ -10,7 +10,7 @@ from marketplace.cli.output import euros, short, table
 from marketplace.cli.session import Session, session
 from marketplace.core.dataset import Listing
 from marketplace.core.policy import describe
-from marketplace.errors import SteelyardError
+from marketplace.errors import SteelyardError, UnavailableError
 from marketplace.hub import HubClient
 from marketplace.lookup import (
     AnnouncedOffer,
@@ -44,11 +44,13 @@ def list_(
 
 
 def _from_chain(here: Session, query: str) -> list[dict[str, Any]]:
-    words = query.lower().split()
+    words, store = query.lower().split(), here.store
     found = []
     for token, owner in published_datasets(here.chain):
         try:
-            listing = listing_of(here.chain, here.store, token)
+            listing = listing_of(here.chain, store, token)
+        except UnavailableError:
+            raise  # a store that is away is no empty market
         except SteelyardError as error:
             here.output.say(f"left out {token}: {error}")
             continue

@@ -32,7 +32,10 @@ class Output:
 
     def say(self, text: str) -> None:
         """A remark on stderr."""
-        self._err.print(_line(text))
+        if self.as_json:
+            sys.stderr.write(json.dumps({"note": text}, ensure_ascii=False) + "\n")
+        else:
+            self._err.print(_line(text))
 
     def result(
         self, value: dict[str, Any], lines: Iterable[str | Table] = (), *, then: str | None = None

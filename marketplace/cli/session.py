@@ -36,6 +36,12 @@ class Session:
         self.output = output
         self.settings = settings or load_settings()
 
+    def close(self) -> None:
+        """Ends the connections that were opened."""
+        for name in ("chain", "store"):
+            if name in vars(self):
+                getattr(self, name).close()
+
     @property
     def home(self) -> Path:
         self.settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -107,6 +113,7 @@ def session(context: typer.Context) -> Session:
         raise RefusedError("a command runs outside the command line")
     here = Session(context.obj)
     context.obj = here
+    context.call_on_close(here.close)
     return here
 
 
