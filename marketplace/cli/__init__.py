@@ -20,6 +20,8 @@ from marketplace.cli.output import Output
 from marketplace.errors import SteelyardError
 
 _HELP = "Steelyard: a market for data that stays with its owner. Every command takes --json."
+_INTERRUPTED = 130
+"""The shell's code for Ctrl-C, typer's as well."""
 _GROUPS = {
     "chain": "services:chain_app",
     "gateway": "services:gateway_app",
@@ -61,7 +63,7 @@ def _group(name: str, points: list[EntryPoint]) -> typer.Typer:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs one command. Exit codes: 0 done, 1 a check failed or was refused, 2 usage or bad input."""
+    """Runs one command. Exit codes: 0 done, 1 a check failed or was refused, 2 usage or bad input, 130 Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     output = Output(as_json="--json" in words)
     sys.exit(run([word for word in words if word != "--json"], output))
@@ -82,8 +84,7 @@ def run(words: list[str], output: Output) -> int:
         output.usage(error.format_message(), context.get_usage() if context else "")
         return 2
     except (typer.Abort, KeyboardInterrupt):
-        output.error(SteelyardError("stopped"))
-        return 1
+        code = _INTERRUPTED
     except BrokenPipeError:  # nobody reads on, as with `| head`
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
@@ -93,6 +94,8 @@ def run(words: list[str], output: Output) -> int:
         found = f"this should not happen ({type(error).__name__}: {error})"
         output.error(SteelyardError(found, do="Please report it."))
         return 1
+    if code == _INTERRUPTED:
+        output.error(SteelyardError("stopped"))
     return code if isinstance(code, int) else 0
 
 
