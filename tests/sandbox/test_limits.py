@@ -153,13 +153,15 @@ def test_a_job_that_is_told_to_stop_stops(attack: Attack) -> None:
 def test_an_error_of_the_listener_ends_the_job_and_reaches_the_caller(
     attack: Attack, processes_below: Callable[[int], set[int]]
 ) -> None:
+    before = processes_below(os.getpid())  # of other tests in this process
+
     def on_line(_: str) -> None:
-        assert processes_below(os.getpid())
+        assert processes_below(os.getpid()) - before
         raise KeyError("listener")
 
     with pytest.raises(KeyError, match="listener"):
         attack("print(1); time.sleep(60)", on_line=on_line)
-    assert not processes_below(os.getpid())
+    assert not processes_below(os.getpid()) - before
 
 
 def test_limits_below_their_least_are_refused() -> None:
