@@ -51,7 +51,8 @@ class Reporter:
         return progress.done == progress.of > 0 and not last.done == last.of > 0
 
     def _post_all(self) -> None:
-        with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+        tls = self._hub.lower().startswith("https:")
+        with httpx.Client(timeout=_TIMEOUT, trust_env=False, verify=tls) as client:
             while True:
                 progress = self._queue.get()
                 signature = sign_digest(self._account, progress.digest(self._domain))

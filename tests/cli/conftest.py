@@ -69,6 +69,14 @@ def buyer_home(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Home:
     return home
 
 
+@pytest.fixture(scope="session")
+def idle_home(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with one wallet that has never done anything."""
+    home = Home(tmp_path_factory.mktemp("homes") / "idle", town)
+    home.keyring.import_wallet("startup", bytes(town.market.account("cli idler", euros=100).key))
+    return home
+
+
 @pytest.fixture
 def empty_home(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Home:
     return Home(tmp_path_factory.mktemp("homes") / "empty", town)

@@ -149,9 +149,9 @@ def test_an_endpoint_that_talks_nonsense_is_said(
     "words", [("dataset", "list"), ("dataset", "show", "valves"), ("access", "buy", "valves")], ids=" ".join
 )
 def test_a_gateway_that_is_away_is_no_empty_market(
-    command: Command, buyer_home: Home, listed: Dataset, words: tuple[str, ...]
+    command: Command, idle_home: Home, listed: Dataset, words: tuple[str, ...]
 ) -> None:
-    ran = command(buyer_home, *words, GATEWAY=f"http://127.0.0.1:{closed_port()}")
+    ran = command(idle_home, *words, GATEWAY=f"http://127.0.0.1:{closed_port()}")
     assert (ran.code, ran.error["error"]) == (1, "UnavailableError")
     assert "gateway" in ran.error["what"]
 
@@ -201,49 +201,49 @@ def test_a_hub_that_is_away_is_said_with_the_way_around_it(command: Command, emp
     ids=lambda words: " ".join(words)[:40] if isinstance(words, tuple) else "",
 )
 def test_what_is_not_there_is_said(
-    command: Command, buyer_home: Home, listed: Dataset, words: tuple[str, ...], code: int
+    command: Command, idle_home: Home, listed: Dataset, words: tuple[str, ...], code: int
 ) -> None:
-    ran = command(buyer_home, *words)
+    ran = command(idle_home, *words)
     assert ran.code == code, ran
     assert ran.error["what"]
 
 
 @pytest.mark.parametrize("price", ["", "-1", "1,50", "1.0000001", "1e3", "free", "999999999", "٣", "0x10"])
-def test_what_is_no_price_is_refused(command: Command, buyer_home: Home, listed: Dataset, price: str) -> None:
-    ran = command(buyer_home, "dataset", "offer", "valves", f"--price={price}")
+def test_what_is_no_price_is_refused(command: Command, idle_home: Home, listed: Dataset, price: str) -> None:
+    ran = command(idle_home, "dataset", "offer", "valves", f"--price={price}")
     assert (ran.code, ran.error["what"]) == (2, "not a price")
 
 
 @pytest.mark.parametrize("fee", ["nan", "-1", "21", "inf"])
-def test_what_is_no_failure_fee_is_refused(command: Command, buyer_home: Home, fee: str) -> None:
-    assert command(buyer_home, "dataset", "offer", "valves", "--price", "1", f"--failure-fee={fee}").code == 2
+def test_what_is_no_failure_fee_is_refused(command: Command, idle_home: Home, fee: str) -> None:
+    assert command(idle_home, "dataset", "offer", "valves", "--price", "1", f"--failure-fee={fee}").code == 2
 
 
 @pytest.mark.parametrize("to", ["nobody", "0x12", "0x" + "00" * 20])
-def test_money_is_not_sent_to_what_is_no_address(command: Command, buyer_home: Home, to: str) -> None:
-    ran = command(buyer_home, "earnings", "withdraw", "--to", to)
+def test_money_is_not_sent_to_what_is_no_address(command: Command, idle_home: Home, to: str) -> None:
+    ran = command(idle_home, "earnings", "withdraw", "--to", to)
     assert ran.code in (1, 2)
     assert ran.error["what"]
 
 
 def test_publishing_without_a_node_says_how_to_get_one(
-    command: Command, buyer_home: Home, tmp_path: Path
+    command: Command, idle_home: Home, tmp_path: Path
 ) -> None:
     file = tmp_path / "x.csv"
     file.write_text("a,b\n1,2\n")
     words = ("dataset", "publish", str(file), "--slug", "x", "--name", "x", "--description", "x")
-    ran = command(buyer_home, *words, "--licence", "MIT", "--creator", "x", "--custom", "approval")
+    ran = command(idle_home, *words, "--licence", "MIT", "--creator", "x", "--custom", "approval")
     assert (ran.code, ran.error["do"]) == (2, "Run `steelyard node init` first.")
 
 
 def test_an_unknown_ready_made_algorithm_and_a_missing_model_are_said(
-    command: Command, buyer_home: Home, tmp_path: Path
+    command: Command, idle_home: Home, tmp_path: Path
 ) -> None:
     words = ("dataset", "publish", "x.csv", "--slug", "x", "--name", "x", "--description", "x")
-    ran = command(buyer_home, *words, "--licence", "MIT", "--creator", "x", "--algorithm", "nonsense")
+    ran = command(idle_home, *words, "--licence", "MIT", "--creator", "x", "--algorithm", "nonsense")
     assert (ran.code, ran.error["error"]) == (2, "NotFoundError")
     for folder, data in ((tmp_path, "x.csv"), (tmp_path / "missing", "/dev/null")):
-        ran = command(buyer_home, "model", "evaluate", str(folder), "--data", data, "--target", "x")
+        ran = command(idle_home, "model", "evaluate", str(folder), "--data", data, "--target", "x")
         assert ran.code == 2
 
 
@@ -251,32 +251,32 @@ def test_an_unknown_ready_made_algorithm_and_a_missing_model_are_said(
 
 
 def test_a_wrong_passphrase_is_refused_and_not_repeated(
-    command: Command, buyer_home: Home, listed: Dataset
+    command: Command, idle_home: Home, listed: Dataset
 ) -> None:
-    ran = command(buyer_home, "access", "buy", "valves", PASSPHRASE="not the right words")
+    ran = command(idle_home, "access", "buy", "valves", PASSPHRASE="not the right words")
     assert (ran.code, ran.error["error"]) == (1, "RefusedError")
     assert "not the right words" not in ran.err
 
 
 def test_a_missing_passphrase_is_said_where_nobody_can_be_asked(
-    command: Command, buyer_home: Home, listed: Dataset, monkeypatch: pytest.MonkeyPatch
+    command: Command, idle_home: Home, listed: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Path(os.devnull).open() as nothing:
         monkeypatch.setattr("sys.stdin", nothing)
-        ran = command(buyer_home, "access", "buy", "valves", PASSPHRASE="")
+        ran = command(idle_home, "access", "buy", "valves", PASSPHRASE="")
     assert (ran.code, ran.error["what"]) == (2, "no passphrase")
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "empty", "not UTF-8"])
 def test_a_passphrase_file_that_holds_none_is_refused(
-    command: Command, buyer_home: Home, listed: Dataset, tmp_path: Path, kind: str
+    command: Command, idle_home: Home, listed: Dataset, tmp_path: Path, kind: str
 ) -> None:
     file = tmp_path / "passphrase"
     if kind == "folder":
         file.mkdir()
     elif kind != "missing":
         file.write_bytes({"empty": b"", "not UTF-8": b"\xff\xfe"}[kind])
-    ran = command(buyer_home, "access", "buy", "valves", PASSPHRASE_FILE=str(file))
+    ran = command(idle_home, "access", "buy", "valves", PASSPHRASE_FILE=str(file))
     assert (ran.code, ran.error["what"]) == (2, "the passphrase file cannot be read")
 
 
@@ -285,11 +285,11 @@ def test_a_home_without_a_wallet_says_how_to_make_one(command: Command, empty_ho
     assert (ran.code, ran.error["do"]) == (2, "Make one: steelyard wallet new NAME")
 
 
-def test_of_several_wallets_one_must_be_chosen(command: Command, buyer_home: Home, empty_home: Home) -> None:
+def test_of_several_wallets_one_must_be_chosen(command: Command, idle_home: Home, empty_home: Home) -> None:
     keys = empty_home.path / "keys"
     keys.mkdir(mode=0o700)
     for name in ("one", "two", "node"):
-        (keys / f"{name}.json").write_bytes((buyer_home.path / "keys" / "startup.json").read_bytes())
+        (keys / f"{name}.json").write_bytes((idle_home.path / "keys" / "startup.json").read_bytes())
         (keys / f"{name}.json").chmod(0o600)
     ran = command(empty_home, *WALLETS)
     assert (ran.code, ran.error["got"], ran.error["do"]) == (2, "one, two", "Choose one by STEELYARD_WALLET.")
@@ -299,12 +299,12 @@ def test_of_several_wallets_one_must_be_chosen(command: Command, buyer_home: Hom
 
 
 def test_key_files_that_are_open_to_others_or_damaged_are_refused(
-    command: Command, buyer_home: Home, empty_home: Home
+    command: Command, idle_home: Home, empty_home: Home
 ) -> None:
     keys = empty_home.path / "keys"
     keys.mkdir(mode=0o700)
     file = keys / "one.json"
-    file.write_bytes((buyer_home.path / "keys" / "startup.json").read_bytes())
+    file.write_bytes((idle_home.path / "keys" / "startup.json").read_bytes())
     file.chmod(0o644)
     assert command(empty_home, *WALLETS).error["error"] == "RefusedError"
     file.chmod(0o600)
@@ -332,11 +332,11 @@ def test_what_is_no_private_key_is_refused_and_not_repeated(
     assert not list(empty_home.path.glob("keys/*.json"))
 
 
-def test_a_name_that_is_taken_keeps_its_key(command: Command, buyer_home: Home) -> None:
-    before = (buyer_home.path / "keys" / "startup.json").read_bytes()
-    ran = command(buyer_home, "wallet", "new", "startup")
+def test_a_name_that_is_taken_keeps_its_key(command: Command, idle_home: Home) -> None:
+    before = (idle_home.path / "keys" / "startup.json").read_bytes()
+    ran = command(idle_home, "wallet", "new", "startup")
     assert (ran.code, ran.error["error"]) == (1, "RefusedError")
-    assert (buyer_home.path / "keys" / "startup.json").read_bytes() == before
+    assert (idle_home.path / "keys" / "startup.json").read_bytes() == before
 
 
 # As processes of their own

@@ -74,10 +74,12 @@ def odd() -> Iterator[OddHub]:
 def test_a_real_hub_finds_datasets_by_their_words(stall: Stall, tmp_path: Path) -> None:
     with running_hub(stall.town, tmp_path) as url:
         client = HubClient(url, 10)
+        token = str(stall.dataset.token)
         (hit,) = wait_until(
-            lambda: [hit for hit in client.search("valve") if hit["slug"] == "valves"], "the dataset"
+            lambda: [hit for hit in client.search("valve") if hit["id"] == token and hit["slug"]],
+            "the dataset",
         )
-        assert hit["id"] == str(stall.dataset.token)
+        assert hit["slug"] == "valves"
         assert (hit["owner"], hit["name"], hit["rows"]) == (stall.works.owner.address, "Valve readings", 40)
         assert client.search("nothing-of-the-kind") == []
         assert client.progress(JOB) is None

@@ -189,27 +189,20 @@ def test_a_key_that_was_wrapped_for_somebody_else_is_an_integrity_error(desk: De
         desk.open(liar)
 
 
-@pytest.mark.parametrize("block", [b"{}", b"\xff", b"no header at all"])
-def test_a_header_that_is_none_is_an_integrity_error(desk: Desk, liar: Request, block: bytes) -> None:
-    desk.submit(liar, block=block)
+def test_a_header_that_is_none_is_an_integrity_error(desk: Desk, liar: Request) -> None:
+    desk.submit(liar, block=b"no header at all")
     with pytest.raises(IntegrityError, match="header does not parse"):
         desk.open(liar)
 
 
-@pytest.mark.parametrize("size", [1, 2**40])
-def test_a_header_that_lies_about_its_size_is_an_integrity_error(
-    desk: Desk, liar: Request, size: int
-) -> None:
-    desk.submit(liar, size=size)
+def test_a_header_that_lies_about_its_size_is_an_integrity_error(desk: Desk, liar: Request) -> None:
+    desk.submit(liar, size=2**40)
     with pytest.raises(IntegrityError):
         desk.open(liar)
 
 
-@pytest.mark.parametrize(
-    "data", [b"no archive", bundle.pack(FILES)[:-512], bundle.pack(FILES).replace(b"result", b"../res")]
-)
-def test_an_archive_that_no_node_writes_is_an_integrity_error(desk: Desk, liar: Request, data: bytes) -> None:
-    desk.submit(liar, data=data)
+def test_an_archive_that_no_node_writes_is_an_integrity_error(desk: Desk, liar: Request) -> None:
+    desk.submit(liar, data=bundle.pack(FILES).replace(b"result", b"../res"))
     with pytest.raises(IntegrityError, match="no archive that a node writes"):
         desk.open(liar)
 

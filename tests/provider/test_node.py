@@ -130,6 +130,7 @@ def test_a_node_that_stops_in_the_middle_of_a_run_runs_it_again_and_settles_once
     assert buyer.result(request) == RESULT
 
 
+@pytest.mark.slow
 def test_a_journal_that_is_behind_the_chain_costs_no_second_answer_and_no_money(
     town: Town, works: Works, buyer: Buyer
 ) -> None:
@@ -231,6 +232,7 @@ def test_a_key_rotated_during_a_run_leaves_the_receipt_to_the_new_key(
         settled_once(town, request)
 
 
+@pytest.mark.slow
 def test_a_node_without_gas_says_so_once_and_answers_when_it_has_some(
     town: Town, works: Works, buyer: Buyer
 ) -> None:
@@ -244,6 +246,7 @@ def test_a_node_without_gas_says_so_once_and_answers_when_it_has_some(
         settled_once(town, request)
 
 
+@pytest.mark.slow
 def test_an_endpoint_and_a_gateway_that_stop_and_come_back_are_waited_for(
     town: Town, works: Works, buyer: Buyer
 ) -> None:
@@ -304,7 +307,10 @@ def silent_hub() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("kind", ["away", "silent", "no URL"])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param("away", marks=pytest.mark.slow), "silent", pytest.param("no URL", marks=pytest.mark.slow)],
+)
 def test_a_hub_that_does_not_answer_changes_nothing(
     town: Town, works: Works, buyer: Buyer, silent_hub: str, kind: str
 ) -> None:

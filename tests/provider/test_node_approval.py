@@ -118,6 +118,7 @@ def test_a_custom_algorithm_waits_runs_waits_for_its_review_and_is_delivered(des
     assert desk.buyer.result(request) == RESULT
 
 
+@pytest.mark.slow
 def test_a_second_job_of_an_approved_algorithm_needs_no_second_approval(desk: Desk) -> None:
     first, data = desk.order("approved-before")
     desk.works.await_step(first, Step.approval)
@@ -139,6 +140,7 @@ def test_an_algorithm_that_the_owner_refuses_is_paid_back_in_full(desk: Desk) ->
     assert desk.town.market.chain.balance(desk.buyer.account.address) == before + PRICE
 
 
+@pytest.mark.slow
 def test_an_approval_without_review_is_overruled_by_terms_that_ask_for_one(desk: Desk) -> None:
     request, data = desk.order("no-review")
     desk.works.await_step(request, Step.approval)
@@ -175,6 +177,7 @@ def test_approvals_by_strangers_for_others_or_of_the_past_are_ignored(desk: Desk
     rejection(desk.town, request)
 
 
+@pytest.mark.slow
 def test_a_strangers_announcements_are_not_even_fetched(desk: Desk) -> None:
     request, data = desk.order("flooded")
     desk.works.await_step(request, Step.approval)
