@@ -69,6 +69,6 @@ def test_every_euro_that_was_not_earned_goes_back(demo: dict[str, Any]) -> None:
 
 def test_the_audit_holds_until_one_byte_is_changed(demo: dict[str, Any]) -> None:
     assert demo["audit"]["ok"] is True
-    assert demo["audit"]["checks"] > 100
+    assert demo["audit"]["checks"] > 80
     assert demo["audit_after_tamper"]["ok"] is False
     assert demo["audit_after_tamper"]["finding"]["problem"] == "wrong"
