@@ -57,8 +57,10 @@ def _group(name: str, points: list[EntryPoint]) -> typer.Typer:
         group: typer.Typer = getattr(import_module(f"marketplace.cli.{module}"), attribute)
     else:
         group = typer.Typer(help=f"Commands for {name}s.", no_args_is_help=True)
-    for point in points:
-        group.command(point.name.partition(".")[2])(point.load())
+    known = {command.name for command in group.registered_commands}
+    for name, point in ((point.name.partition(".")[2], point) for point in points):
+        if name not in known:  # a module's group lives on: another command of this process may have joined it
+            group.command(name)(point.load())
     return group
 
 

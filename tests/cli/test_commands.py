@@ -19,6 +19,7 @@ from tests.support.works import PRICE, Dataset, Works, await_state
 EURO = 1_000_000
 
 
+@pytest.mark.slow
 def test_one_job_from_buying_to_the_money_without_a_hub(
     command: Command, town: Town, works: Works, listed: Dataset, buyer_home: Home, tmp_path: Path
 ) -> None:

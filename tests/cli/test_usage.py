@@ -72,6 +72,11 @@ def test_all_groups_are_there_and_one_alone_is_built_for_its_commands() -> None:
         "request", "wallet",
     }  # fmt: skip
     assert [group.name for group in build(["wallet", "show"]).registered_groups] == ["wallet"]
+    for _ in range(2):  # commands that join a group join it once
+        dataset = build(["dataset"]).registered_groups[0].typer_instance
+        assert dataset
+        names = [command.name or command.callback.__name__ for command in dataset.registered_commands]  # type: ignore[union-attr]
+        assert sorted(set(names)) == sorted(names)
 
 
 @pytest.mark.parametrize("words", [("job", "status"), ("request", "refuse")], ids=" ".join)

@@ -115,6 +115,7 @@ def test_a_node_that_was_away_takes_up_what_was_opened_meanwhile(
         settled_once(town, first)
 
 
+@pytest.mark.slow
 def test_a_node_that_stops_in_the_middle_of_a_run_runs_it_again_and_settles_once(
     town: Town, works: Works, buyer: Buyer
 ) -> None:
@@ -270,6 +271,7 @@ def test_an_endpoint_and_a_gateway_that_stop_and_come_back_are_waited_for(
             settled_once(town, request)
 
 
+@pytest.mark.slow
 def test_progress_and_nothing_that_an_unreviewed_algorithm_counts_reaches_a_hub(
     town: Town, works: Works, buyer: Buyer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

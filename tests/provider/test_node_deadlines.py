@@ -27,6 +27,8 @@ from tests.support.works import (
     running_works_town,
 )
 
+pytestmark = pytest.mark.slow
+
 JOB_TIME = 8
 COUNT = algorithm("count", COUNT_ROWS)
 ENDLESS = algorithm("endless", "import time\ntime.sleep(600)")

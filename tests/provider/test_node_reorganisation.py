@@ -71,7 +71,8 @@ def test_a_job_whose_opening_is_taken_back_is_forgotten_and_what_comes_instead_i
         wait_until(lambda: not works.journal.knows(lost.job_id), "the node to forget the other")
 
 
-@pytest.mark.parametrize("seen_as", [pytest.param("submitted", marks=pytest.mark.slow), "settled"])
+@pytest.mark.slow
+@pytest.mark.parametrize("seen_as", ["submitted", "settled"])
 def test_an_answer_that_is_taken_back_is_given_again(
     shaky: Town, stage: tuple[Works, Dataset, Buyer], seen_as: str
 ) -> None:
