@@ -221,7 +221,7 @@ class Story:
         shown = self.provider.run("request", "show", job)
         names = ", ".join(f"{file['name']} ({file['bytes']} bytes)" for file in shown["files"])
         self.report.say(f"the owner sees the {kind}: {names}")
-        signed = self.provider.run("request", "approve", job)
+        signed = self.provider.run("request", "approve", job, *(["--output"] if kind == "output" else []))
         self.report.row(f"owner signs: {signed['signed']} of the {kind}", signed)
 
     def _failed(self, job: str, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -30,7 +31,8 @@ class Party:
 
     def __init__(self, name: str, home: Path, urls: dict[str, str]) -> None:
         self.name, self.home, self._urls = name, home, urls
-        home.mkdir(mode=0o700)
+        home.mkdir(mode=0o700, exist_ok=True)
+        self.passphrase = f"the demo's passphrase of {name}"
 
     def environment(self, *, hub: bool = True) -> dict[str, str]:
         urls = {key: url for key, url in self._urls.items() if hub or key != "STEELYARD_HUB"}
@@ -39,7 +41,7 @@ class Party:
             **kept,
             **urls,
             "STEELYARD_HOME": str(self.home),
-            "STEELYARD_PASSPHRASE": f"the demo's passphrase of {self.name}",
+            "STEELYARD_PASSPHRASE": self.passphrase,
         }
 
     def run(self, *words: str, expect: int = 0, hub: bool = True) -> dict[str, Any]:
@@ -79,6 +81,8 @@ class Market:
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._urls: dict[str, str] = {}
         self._said: dict[str, list[str]] = {}
+        self._parties: list[Party] = []
+        self._changed: Path | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -95,6 +99,7 @@ class Market:
         """A new party; the deployment file, its trust root, is handed to it."""
         party = Party(name, self._folder / name, self._urls)
         shutil.copy(self._folder / "chain" / "deployment.json", party.home)
+        self._parties.append(party)
         return party
 
     def start_services(self, *, window: int, job_time: int) -> None:
@@ -180,9 +185,8 @@ class Market:
         header = submitted["details"]["receipt"]["outputDigest"]
         for path in sorted(store.rglob("bafk*")):
             if path.name == self._body_of(store, header):
-                data = bytearray(path.read_bytes())
-                data[len(data) // 2] ^= 1
-                path.write_bytes(data)
+                _flip_byte(path)
+                self._changed = path
                 return path.name
         raise DemoError("the sealed output is not in the store")
 
@@ -194,11 +198,25 @@ class Market:
         return str(json.loads(path.read_bytes())["body"])
 
     def keep(self) -> None:
-        """Shows the addresses and waits for Ctrl-C."""
+        """Mends the changed block, starts the hub again, shows the addresses and waits for Ctrl-C."""
+        if self._changed:
+            _flip_byte(self._changed)
+        port = self._urls["STEELYARD_HUB"].rpartition(":")[2]
+        hub = Party("hub", self._folder / "hub", self._urls)
+        self._start("hub", hub, "hub", "run", "--port", port)()
         lines = [f"export {key}={url}" for key, url in self._urls.items()]
-        lines += [f"homes: {self._folder} (STEELYARD_HOME=<home>)", "Ctrl-C ends it."]
+        for party in self._parties:
+            lines.append(f"STEELYARD_HOME={party.home} STEELYARD_PASSPHRASE={shlex.quote(party.passphrase)}")
+        lines.append("Ctrl-C ends it.")
         sys.stderr.write("\n".join(lines) + "\n")
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         stop.wait()
+
+
+def _flip_byte(path: Path) -> None:
+    """Changes one byte in the middle of a file; done twice, it is as before."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)

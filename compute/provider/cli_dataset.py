@@ -15,8 +15,8 @@ from compute.provider.publish import Card, Price, Publisher, TermsChoice
 from marketplace.cli.output import euros
 from marketplace.cli.session import SEALING_KEY, Session, session
 from marketplace.core.policy import CustomAlgorithms, Purpose
-from marketplace.errors import InputError, NotFoundError
-from marketplace.lookup import resolve
+from marketplace.errors import InputError, NotFoundError, SteelyardError
+from marketplace.lookup import listing_of, published_datasets, resolve
 
 _DAY = 86_400
 _EUROS = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?")
@@ -54,6 +54,7 @@ def dataset_publish(
     )
     purposes = tuple(Purpose.parse(text) for text in purpose) if purpose else None
     choice = TermsChoice(tuple(bundle_of(found) for found in algorithm or ()), purposes, custom, review)
+    _require_new_slug(here, slug)
     published = _publisher(here).publish(file, card, choice, here.output.step)
     did, sent = published.did, published.sent
     here.output.result(
@@ -69,6 +70,19 @@ def dataset_publish(
         [f"{did}", f"{published.profile.rows} rows sealed and listed; transaction {sent.transaction}"],
         then=f"steelyard dataset offer {slug} --price EUROS",
     )
+
+
+def _require_new_slug(here: Session, slug: str) -> None:
+    """Commands name a dataset by its slug: an owner's second of that name could not be named."""
+    for token, publisher in published_datasets(here.chain):
+        if publisher != here.address:
+            continue
+        try:
+            taken = listing_of(here.chain, here.store, token).slug == slug
+        except SteelyardError:
+            continue  # a listing that cannot be read has no slug
+        if taken:
+            raise InputError("you have a dataset of that slug", got=slug, do="Choose another --slug.")
 
 
 def _publisher(here: Session) -> Publisher:

@@ -65,7 +65,7 @@ def node_run(context: typer.Context) -> None:
         node = Node(place, runner, reporter, lambda text: here.output.event({"node": text}, text))
         here.output.event(
             {"service": "node", "address": account.address, "isolation": int(isolation)},
-            f"node {account.address} serves {here.address}; isolation: {isolation!r}",
+            f"node {account.address} serves {here.address}; isolation: {isolation.name}",
         )
         node.run(stop)
 

@@ -9,9 +9,10 @@ import typer
 
 from compute.provider import requests
 from compute.provider.home import journal_of, outputs_of
-from compute.provider.journal import Step
+from compute.provider.journal import WAITS_FOR_OWNER, Step
 from marketplace.cli.output import table
 from marketplace.cli.session import SEALING_KEY, Session, parse_job_id, session
+from marketplace.errors import RefusedError
 from marketplace.hub import printable
 
 _MOST_SHOWN = 4_000
@@ -55,6 +56,7 @@ def request_show(context: typer.Context, job: JobId) -> None:
     ]
     for name, data in files.items():
         lines += [f"--- {name} ({len(data)} bytes)", _text(data)]
+    option = " --output" if kind == "output" else ""
     value = {
         "job": job,
         "kind": kind,
@@ -65,7 +67,9 @@ def request_show(context: typer.Context, job: JobId) -> None:
         "files": [{"name": name, "bytes": len(data), "text": _text(data)} for name, data in files.items()],
     }
     here.output.result(
-        value, lines, then=f"steelyard request approve {job}   (or: steelyard request refuse {job})"
+        value,
+        lines,
+        then=f"steelyard request approve {job}{option}   (or: steelyard request refuse {job})",
     )
 
 
@@ -89,9 +93,14 @@ def _text(data: bytes) -> str:
     )
 
 
-def request_approve(context: typer.Context, job: JobId) -> None:
-    """Sign: this algorithm may run for this buyer; or, at the review, this output may leave."""
+def request_approve(
+    context: typer.Context,
+    job: JobId,
+    output: Annotated[bool, typer.Option("--output", help="sign the release of the output")] = False,
+) -> None:
+    """Sign: this algorithm may run for this buyer, now and for 30 days. With --output: this output may leave."""
     here = session(context)
+    _require_stage(here, job, Step.review if output else Step.approval)
     struct, sent = requests.approve(
         here.chain, here.store, journal_of(here), here.account, parse_job_id(job), now=int(time.time())
     )
@@ -101,6 +110,17 @@ def request_approve(context: typer.Context, job: JobId) -> None:
         [f"{kind} signed and announced; transaction {sent.transaction}"],
         then="steelyard request list",
     )
+
+
+def _require_stage(here: Session, job: str, wanted: Step) -> None:
+    """The owner says what is signed: what waits may have changed since it was shown."""
+    step = journal_of(here).get(parse_job_id(job)).step
+    if step in WAITS_FOR_OWNER and step is not wanted:
+        option = " --output" if step is Step.review else ""
+        raise RefusedError(
+            f"the job waits for your {'release of its output' if option else 'approval of its algorithm'}",
+            do=f"Read it: steelyard request show {job}; then: steelyard request approve {job}{option}",
+        )
 
 
 def request_refuse(context: typer.Context, job: JobId) -> None:

@@ -92,7 +92,7 @@ SENTENCES: Mapping[str, tuple[str, str | None]] = {
     ),
     "Market_WrongOffer": ("this is not the offer that the job was bought under", None),
     "Market_WrongSigner": ("signed by {got}, where {expected} had to sign", "Ask for a new signature."),
-    "Market_WrongState": ("the job is {state}, so this cannot be done any more", None),
+    "Market_WrongState": ("the job is {state}, and this cannot be done to it", None),
     "TestEuro_NotADevelopmentChain": (
         "test euros exist on development chains only",
         "Deploy with the address of a real token.",

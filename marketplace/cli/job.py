@@ -13,9 +13,10 @@ from marketplace.cli.output import short, table
 from marketplace.cli.session import Session, parse_job_id, parse_parameters, session
 from marketplace.cli.watching import watch_job
 from marketplace.core.job import Request
+from marketplace.core.policy import Context, Deny, evaluate
 from marketplace.core.terms import Purpose
 from marketplace.errors import RefusedError
-from marketplace.lookup import job_opened, listing_of, request_of, resolve
+from marketplace.lookup import did_of, job_opened, listing_of, offer_of, request_of, resolve, terms_of
 
 app = typer.Typer(help="Jobs on other people's data.", no_args_is_help=True)
 
@@ -38,6 +39,7 @@ def start(
     token = resolve(here.chain, here.store, asset)
     access = purchase.usable_access(here.chain, here.address, token)
     chosen = _algorithm(here, token, algorithm)
+    _require_permitted(here, token, access, chosen, declared)
     here.output.step(f"sealing the order for {chosen.parsed.manifest.name}")
     order = jobs.start(
         here.chain,
@@ -62,6 +64,31 @@ def start(
         [f"job {name} opened", f"transaction {order.sent.transaction}"],
         then=f"steelyard job watch {name}",
     )
+
+
+def _require_permitted(
+    here: Session, token: int, access: purchase.Access, chosen: jobs.Algorithm, declared: Purpose
+) -> None:
+    """Judges as the node will, before a use is spent on a rejection. The node judges all the same."""
+    grant = access.grant
+    context = Context(
+        asset=str(did_of(here.chain, token)),
+        purpose=str(declared),
+        buyer=here.address,
+        algorithm=chosen.digest,
+        at=here.chain.block_time(),
+        use_index=grant.jobs_opened,
+        max_uses=grant.jobs_paid,
+        expires_at=(grant.last_day + 1) * 86_400,
+    )
+    offer = offer_of(here.chain, here.store, access.offer_digest).offer
+    judgement = evaluate(terms_of(here.store, offer), context)
+    if isinstance(judgement, Deny):
+        raise RefusedError(
+            f"the terms do not permit this job: {judgement.reason}", do=f"steelyard dataset show {token}"
+        )
+    if judgement.needs_approval:
+        here.output.step("the owner must approve this algorithm before it runs")
 
 
 def _algorithm(here: Session, token: int, name: str) -> jobs.Algorithm:
