@@ -12,9 +12,10 @@ from marketplace.cli.output import Output, clean, euros, plain, short, table
 from marketplace.core.job import Request, State
 from marketplace.lookup import job_opened, request_of
 from tests.cli.conftest import Command
+from tests.support.buyers import await_state
 from tests.support.catalogue import Town
 from tests.support.homes import PASSPHRASE, Home
-from tests.support.works import PRICE, Dataset, Works, await_state
+from tests.support.works import PRICE, Dataset, Works
 
 EURO = 1_000_000
 

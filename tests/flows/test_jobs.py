@@ -19,7 +19,8 @@ from marketplace.lookup import listing_of
 from marketplace.results import open_spec
 from marketplace.storage import get_document
 from tests.flows.conftest import COUNT, Stall
-from tests.support.works import COUNT_ROWS, Buyer, algorithm, new_buyer
+from tests.support.buyers import Buyer, new_buyer
+from tests.support.works import COUNT_ROWS, algorithm
 
 MANIFEST = bundle.unpack(algorithm("own", COUNT_ROWS))["algorithm.toml"]
 

@@ -12,8 +12,9 @@ from marketplace.errors import InputError, RefusedError
 from marketplace.lookup import AnnouncedOffer, usable_offer
 from marketplace.purchase import Access
 from tests.flows.conftest import Stall
+from tests.support.buyers import Buyer, new_buyer
 from tests.support.chain import account_named
-from tests.support.works import PRICE, Buyer, new_buyer
+from tests.support.works import PRICE
 
 EURO = 1_000_000
 
@@ -90,7 +91,7 @@ def test_a_wallet_without_ether_is_told_so(stall: Stall, buyer: Buyer) -> None:
 def test_an_offer_changed_after_it_was_signed_buys_nothing(stall: Stall, buyer: Buyer) -> None:
     honest = offer_to(stall, buyer)
     for changes in ({"price": 1}, {"max_uses": 1_000}, {"provider": buyer.account.address}):
-        forged = AnnouncedOffer(dataclasses.replace(honest.offer, **changes), honest.digest, honest.signature)  # type: ignore[arg-type]
+        forged = AnnouncedOffer(dataclasses.replace(honest.offer, **changes), honest.digest, honest.signature)
         with pytest.raises(RefusedError):
             purchase.buy(stall.town.market.chain, buyer.account, forged, 1, pay="permit")
     assert stall.town.market.chain.token_balance(buyer.account.address) == 20 * EURO

@@ -24,7 +24,8 @@ from marketplace.keys import Keyring
 from marketplace.lookup import AnnouncedOffer, listing_of, usable_offer
 from marketplace.storage import put_block
 from tests.flows.conftest import Stall
-from tests.support.works import PRICE, TABLE, Buyer, await_state, new_buyer
+from tests.support.buyers import Buyer, await_state, new_buyer
+from tests.support.works import PRICE, TABLE
 
 FILES = {"result.json": b'{"rows":%d}' % (len(TABLE.splitlines()) - 1)}
 

@@ -12,6 +12,7 @@ from marketplace import purchase, settlement
 from marketplace.core.job import State
 from marketplace.lookup import resolve, usable_offer
 from marketplace.verify import verify
+from tests.support.buyers import await_state, new_buyer
 from tests.support.hubs import running_hub
 from tests.support.works import (
     COUNT_ROWS,
@@ -19,8 +20,6 @@ from tests.support.works import (
     TABLE,
     Dataset,
     algorithm,
-    await_state,
-    new_buyer,
     open_works,
     running_works_town,
     wait_until,

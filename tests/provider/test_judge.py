@@ -21,10 +21,11 @@ from marketplace.core.job import Request
 from marketplace.core.policy import CustomAlgorithms
 from marketplace.errors import InputError, IntegrityError, NotFoundError, RefusedError, UnavailableError
 from marketplace.storage import GatewayStore, put_block, put_file
+from tests.support.buyers import Buyer, new_buyer
 from tests.support.catalogue import Town
 from tests.support.hostile import endless_file, hostile_tar, many_files
 from tests.support.wire import wire
-from tests.support.works import COUNT_ROWS, Buyer, Dataset, Works, algorithm, new_buyer, open_works
+from tests.support.works import COUNT_ROWS, Dataset, Works, algorithm, open_works
 
 COUNT = algorithm("count", COUNT_ROWS)
 CUSTOM = algorithm("custom", "")

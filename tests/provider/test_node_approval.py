@@ -20,21 +20,9 @@ from marketplace.core.offer import Approval, Release, Signed
 from marketplace.core.policy import CustomAlgorithms
 from marketplace.errors import NotFoundError, RefusedError
 from marketplace.storage import put_block
+from tests.support.buyers import Buyer, await_state, new_buyer, rejection
 from tests.support.catalogue import Town
-from tests.support.works import (
-    COUNT_ROWS,
-    PRICE,
-    TABLE,
-    Buyer,
-    Dataset,
-    Works,
-    algorithm,
-    await_state,
-    new_buyer,
-    open_works,
-    rejection,
-    wait_until,
-)
+from tests.support.works import COUNT_ROWS, PRICE, TABLE, Dataset, Works, algorithm, open_works, wait_until
 
 RESULT = {"result.json": b'{"rows":%d}' % (len(TABLE.splitlines()) - 1)}
 
@@ -116,6 +104,7 @@ def test_a_custom_algorithm_waits_runs_waits_for_its_review_and_is_delivered(des
     desk.works.approve(request)
     await_state(desk.town, request, State.submitted, State.settled)
     assert desk.buyer.result(request) == RESULT
+    assert await_state(desk.town, request) is State.settled
 
 
 @pytest.mark.slow

@@ -13,19 +13,9 @@ from compute.provider.journal import Step
 from compute.sandbox import Sandbox
 from marketplace.core.job import Request, State
 from marketplace.core.policy import CustomAlgorithms
+from tests.support.buyers import await_state, new_buyer, note, report_of
 from tests.support.catalogue import Town
-from tests.support.works import (
-    COUNT_ROWS,
-    FEE,
-    PRICE,
-    algorithm,
-    await_state,
-    new_buyer,
-    note,
-    open_works,
-    report_of,
-    running_works_town,
-)
+from tests.support.works import COUNT_ROWS, FEE, PRICE, algorithm, open_works, running_works_town
 
 pytestmark = pytest.mark.slow
 

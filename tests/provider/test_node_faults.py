@@ -17,22 +17,9 @@ from marketplace.core import bundle
 from marketplace.core.events import JobFailed, JobFaulted
 from marketplace.core.job import Request, State
 from marketplace.core.spec import FailureReport
+from tests.support.buyers import Buyer, await_state, new_buyer, rejection, report_of
 from tests.support.catalogue import Town
-from tests.support.works import (
-    COUNT_ROWS,
-    FEE,
-    PRICE,
-    Buyer,
-    Dataset,
-    Works,
-    algorithm,
-    await_state,
-    new_buyer,
-    open_works,
-    rejection,
-    report_of,
-    wait_until,
-)
+from tests.support.works import COUNT_ROWS, FEE, PRICE, Dataset, Works, algorithm, open_works, wait_until
 
 SECRET = b"a value of one single person"
 TABLE = b"name,fault\n" + SECRET + b",1\nanother,0\n" * 20

@@ -16,9 +16,10 @@ from compute.sandbox import Sandbox
 from compute.sandbox.scratch import default_root
 from marketplace.core.events import JobSettled, ReceiptSubmitted
 from marketplace.core.job import State
+from tests.support.buyers import await_state, new_buyer
 from tests.support.catalogue import Town
 from tests.support.homes import Home
-from tests.support.works import COUNT_ROWS, TABLE, Works, algorithm, await_state, new_buyer, wait_until
+from tests.support.works import COUNT_ROWS, TABLE, Works, algorithm, wait_until
 
 SLOW = algorithm("slow", "import time\ntime.sleep(3)" + COUNT_ROWS)
 
@@ -33,7 +34,7 @@ def node_process(home: Home) -> Iterator[tuple[subprocess.Popen[str], list[str]]
     assert first, process.stderr.read()
     assert json.loads(first)["service"] == "node"
     readers = [
-        threading.Thread(target=lambda stream=stream: lines.extend(stream), daemon=True)  # type: ignore[misc]
+        threading.Thread(target=lambda stream=stream: lines.extend(stream), daemon=True)
         for stream in (process.stdout, process.stderr)
     ]
     for reader in readers:

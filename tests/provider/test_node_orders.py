@@ -24,24 +24,11 @@ from marketplace.core.job import Request, State
 from marketplace.core.offer import Offer
 from marketplace.core.policy import CustomAlgorithms, Purpose
 from marketplace.storage import put_block, put_file
+from tests.support.buyers import Buyer, await_state, new_buyer, note, rejection
 from tests.support.catalogue import Town
 from tests.support.chain import account_named
 from tests.support.hostile import endless_file, hostile_tar, many_files
-from tests.support.works import (
-    COUNT_ROWS,
-    PRICE,
-    TABLE,
-    Buyer,
-    Dataset,
-    Works,
-    algorithm,
-    await_state,
-    new_buyer,
-    note,
-    open_works,
-    rejection,
-    wait_until,
-)
+from tests.support.works import COUNT_ROWS, PRICE, TABLE, Dataset, Works, algorithm, open_works, wait_until
 
 COUNT = algorithm("count", COUNT_ROWS)
 PICKY = algorithm(
@@ -98,7 +85,7 @@ def shop(town: Town, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory)
 def test_a_purpose_that_the_terms_do_not_allow_is_rejected(shop: Shop) -> None:
     dataset = shop.works.publish(COUNT, slug="for-research", purposes=(Purpose.research,))
     shop.buyer.buy(dataset)
-    education = {"purpose": str(Purpose.education)}
+    education: dict[str, Any] = {"purpose": str(Purpose.education)}
     assert (
         shop.refused(lambda: shop.buyer.order(shop.works, dataset, COUNT, **education))
         == "purpose-not-allowed"

@@ -10,16 +10,14 @@ from compute.provider.journal import Step
 from compute.sandbox import Sandbox
 from marketplace.core.events import JobSettled, ReceiptSubmitted
 from marketplace.core.job import State
+from tests.support.buyers import Buyer, await_state, new_buyer
 from tests.support.catalogue import Town
 from tests.support.works import (
     COUNT_ROWS,
     PRICE,
-    Buyer,
     Dataset,
     Works,
     algorithm,
-    await_state,
-    new_buyer,
     open_works,
     running_works_town,
     wait_until,

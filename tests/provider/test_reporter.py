@@ -16,10 +16,11 @@ import pytest
 from compute.provider.reporter import Reporter
 from marketplace.core.eip712 import Domain
 from marketplace.core.job import Progress
+from tests.support.buyers import new_buyer
 from tests.support.catalogue import Town
 from tests.support.chain import account_named
 from tests.support.hubs import running_hub
-from tests.support.works import COUNT_ROWS, Works, algorithm, new_buyer, wait_until
+from tests.support.works import COUNT_ROWS, Works, algorithm, wait_until
 
 DOMAIN = Domain(31_337, "0x" + "11" * 20)
 NODE = account_named("a reporting node")
