@@ -175,11 +175,17 @@ class EmbeddedChain:
     def _mine(self) -> None:
         while not self._stop.wait(_MINING_INTERVAL):
             try:
-                pool = fields(self.rpc.request("txpool_status"), "pool")
-                if quantity(pool.get("pending"), "pool"):
-                    self.mine(2)  # the second is empty: the first one's successor
+                while not self._stop.is_set() and self._has_work():
+                    self.mine()
             except SteelyardError:
                 continue  # Anvil is busy or ends; whoever waits for a block says so in time
+
+    def _has_work(self) -> bool:
+        """Whether something waits to be mined, or was mined and has no successor: a block that was to be empty may
+        have caught a transaction that came in between."""
+        pool = fields(self.rpc.request("txpool_status"), "pool")
+        newest = self.rpc.request("eth_getBlockTransactionCountByNumber", "latest")
+        return quantity(pool.get("pending"), "pool") > 0 or quantity(newest, "transactions") > 0
 
 
 def _bindable(port: int) -> int:

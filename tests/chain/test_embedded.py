@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -94,6 +95,24 @@ def test_a_transaction_is_mined_and_followed_by_an_empty_block(market: RunningMa
     assert sent.block == before + 1
     assert market.chain.head() == before + 2
     assert sent.seconds < 3
+
+
+def test_a_transaction_caught_by_a_block_that_was_to_be_empty_is_followed_too(market: RunningMarket) -> None:
+    chain = market.chain
+    for number in range(5):
+        account = market.account(f"caught {number}")
+        sent: list[int] = []
+        sender = threading.Thread(
+            target=lambda: sent.append(  # noqa: B023 - joined below
+                chain.send("Market", "announceApproval", (1, b"\1" * 32, b"\2" * 32), account).block  # noqa: B023
+            )
+        )
+        sender.start()
+        while sender.is_alive() and not market.embedded.rpc.request("txpool_content")["pending"]:
+            time.sleep(0.001)
+        market.embedded.mine()  # as the second block of the miner's pair would
+        sender.join(5)
+        assert sent, "a mined transaction has no successor"
 
 
 def test_the_clock_of_the_chain_does_not_run_ahead(market: RunningMarket) -> None:
