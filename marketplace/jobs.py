@@ -114,16 +114,19 @@ def start(
     *,
     offer_digest: bytes,
     grant: Grant,
+    listing: Listing,
     algorithm: Algorithm,
     parameters: Mapping[str, Any],
     purpose: Purpose,
 ) -> Order:
     """Opens the next job of a grant. Everything the node needs is in the shared store before the transaction.
 
-    Raises InputError for parameters that do not fit the algorithm's schema, before anything is sent.
+    Raises InputError for parameters that fit neither the algorithm's schema nor the listing's columns, before
+    anything is sent.
     """
     manifest = algorithm.parsed.manifest
     values = manifest.check_parameters(parameters)
+    manifest.parameters.check_columns(values, listing.column_names)
     node_key = chain.sealing_key_of(grant.provider)
     reference = _place(store, algorithm)
     result_key = keyring.new_sealing_key("result-" + os.urandom(8).hex())

@@ -69,11 +69,12 @@ def open_spec(store: ContentStore, keyring: Keyring, digest: bytes) -> tuple[Spe
 
 
 def status(chain: Chain, store: ContentStore, job_id: bytes) -> Status:
-    """Where a job stands, how it came there, and why."""
-    history = tuple(chain.logs(types=_JOB_EVENTS, job_id=job_id))
+    """Where a job stands at the newest confirmed block, how it came there, and why."""
+    block = chain.confirmed_head()
+    history = tuple(chain.logs(last=block, types=_JOB_EVENTS, job_id=job_id))
     if not history or not isinstance(history[0], JobOpened):
         raise no_such_job(job_id)
-    return Status(request_of(history[0]), chain.job(job_id), history, _note(store, history))
+    return Status(request_of(history[0]), chain.job(job_id, block=block), history, _note(store, history))
 
 
 _JOB_EVENTS: tuple[type[Event], ...] = (

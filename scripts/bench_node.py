@@ -117,7 +117,7 @@ def timed_job(trade: Trade) -> float:
     """Seconds from the moment that JobOpened had its confirmation to the algorithm's first line."""
     chain = trade.chain
     access = purchase.usable_access(chain, trade.buyer.address, trade.asset)
-    algorithm = jobs.listed_algorithm(trade.store, listing_of(chain, trade.store, trade.asset), "first-line")
+    listing = listing_of(chain, trade.store, trade.asset)
     watch = _Confirmations(chain)
     order = jobs.start(
         chain,
@@ -126,7 +126,8 @@ def timed_job(trade: Trade) -> float:
         trade.buyer,
         offer_digest=access.offer_digest,
         grant=access.grant,
-        algorithm=algorithm,
+        listing=listing,
+        algorithm=jobs.listed_algorithm(trade.store, listing, "first-line"),
         parameters={},
         purpose=Purpose.research,
     )

@@ -18,7 +18,7 @@ from marketplace.core.offer import Offer
 from marketplace.core.policy import Context, Deny, Permit, evaluate, read_terms
 from marketplace.core.spec import Spec
 from marketplace.errors import InputError, IntegrityError, NotFoundError, RefusedError
-from marketplace.lookup import did_of, offer_of
+from marketplace.lookup import did_of, listing_of, offer_of
 from marketplace.storage import ContentStore, get_document, read_file
 
 DAY = 86_400
@@ -62,6 +62,8 @@ def judge(
         return Refusal("dataset-not-here", "this node does not hold the dataset")
     try:
         order = read_order(store, request, offer, private_key)
+        listing = listing_of(chain, store, offer.asset_id)
+        order.algorithm.manifest.parameters.check_columns(order.parameters, listing.column_names)
     except NotFoundError:
         raise
     except (InputError, IntegrityError, RefusedError) as error:

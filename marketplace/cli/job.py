@@ -9,10 +9,11 @@ import typer
 
 from marketplace import jobs, purchase, results, settlement
 from marketplace.chain.client import Sent
-from marketplace.cli.output import short, table
+from marketplace.cli.output import short, table_or
 from marketplace.cli.session import Session, parse_job_id, parse_parameters, session
-from marketplace.cli.watching import watch_job
-from marketplace.core.job import Request
+from marketplace.cli.watching import ANSWERED, watch_job
+from marketplace.core.dataset import Listing
+from marketplace.core.job import Request, State
 from marketplace.core.policy import Context, Deny, evaluate
 from marketplace.core.terms import Purpose
 from marketplace.errors import RefusedError
@@ -21,6 +22,8 @@ from marketplace.lookup import did_of, job_opened, listing_of, offer_of, request
 app = typer.Typer(help="Jobs on other people's data.", no_args_is_help=True)
 
 JobId = Annotated[str, typer.Argument(help="0x and 64 hex digits")]
+
+_WITH_RESULT = frozenset({State.submitted, State.settled})
 
 
 @app.command()
@@ -38,7 +41,8 @@ def start(
     values = parse_parameters(param or [], params)
     token = resolve(here.chain, here.store, asset)
     access = purchase.usable_access(here.chain, here.address, token)
-    chosen = _algorithm(here, token, algorithm)
+    listing = listing_of(here.chain, here.store, token)
+    chosen = _algorithm(here, listing, algorithm)
     _require_permitted(here, token, access, chosen, declared)
     here.output.step(f"sealing the order for {chosen.parsed.manifest.name}")
     order = jobs.start(
@@ -48,6 +52,7 @@ def start(
         here.account,
         offer_digest=access.offer_digest,
         grant=access.grant,
+        listing=listing,
         algorithm=chosen,
         parameters=values,
         purpose=declared,
@@ -91,10 +96,10 @@ def _require_permitted(
         here.output.step("the owner must approve this algorithm before it runs")
 
 
-def _algorithm(here: Session, token: int, name: str) -> jobs.Algorithm:
+def _algorithm(here: Session, listing: Listing, name: str) -> jobs.Algorithm:
     if "/" in name:
         return jobs.own_algorithm(Path(name))
-    return jobs.listed_algorithm(here.store, listing_of(here.chain, here.store, token), name)
+    return jobs.listed_algorithm(here.store, listing, name)
 
 
 @app.command("list")
@@ -103,10 +108,12 @@ def list_(context: typer.Context) -> None:
     here = session(context)
     rows: list[dict[str, Any]] = []
     for event in jobs.opened_by(here.chain, here.address):
-        job = here.chain.job(event.job_id)
+        job = here.chain.job(event.job_id, block=here.chain.confirmed_head())
         rows.append({"job": event.job_id, "state": job.state.name, "price": job.price, "until": job.until})
     cells = [("0x" + row["job"].hex(), row["state"]) for row in rows]
-    here.output.result({"jobs": rows}, [table("Jobs", ("job", "state"), cells)])
+    shown = table_or("You have opened no job yet.", "Jobs", ("job", "state"), cells)
+    then = f"steelyard job status {cells[-1][0]}" if cells else "steelyard dataset list"
+    here.output.result({"jobs": rows}, [shown], then=then)
 
 
 @app.command()
@@ -114,9 +121,23 @@ def status(context: typer.Context, job: JobId) -> None:
     """Where a job stands, and why."""
     here = session(context)
     found = results.status(here.chain, here.store, parse_job_id(job))
-    here.output.result(
-        _status_json(found), [f"{found.job.state.name}" + (f": {found.note}" if found.note else "")]
-    )
+    here.output.result(_status_json(found), [_said(found)], then=_after(found, job))
+
+
+def _said(found: results.Status) -> str:
+    note = found.note
+    if found.job.state is State.expired:
+        note = "no answer came before the deadline; everything went back to the buyer"
+    return found.job.state.name + (f": {note}" if note else "")
+
+
+def _after(found: results.Status, job: str) -> str:
+    """The next command of a buyer."""
+    if found.job.state is State.open:
+        return f"steelyard job watch {job}"
+    if found.job.state in _WITH_RESULT:
+        return f"steelyard job result {job} --to FOLDER"
+    return "steelyard earnings show"
 
 
 def _status_json(found: results.Status) -> dict[str, Any]:
@@ -140,10 +161,20 @@ def _status_json(found: results.Status) -> dict[str, Any]:
 
 @app.command()
 def watch(context: typer.Context, job: JobId) -> None:
-    """Follow a job until it has an answer: live progress where a hub is set, else the chain's states."""
+    """Follow a job until it has an answer; exit code 1 where it has no result.
+
+    Shows live progress where a hub is set, else the chain's states.
+    """
     here = session(context)
-    for seen in watch_job(here, parse_job_id(job), until_end=False):
-        here.output.event(seen.to_json(), seen.line)
+    job_id = parse_job_id(job)
+    for seen in watch_job(here, job_id, until_end=False):
+        if seen.live or State[seen.state] not in ANSWERED:
+            here.output.event(seen.to_json(), seen.line)
+    found = results.status(here.chain, here.store, job_id)
+    last = {"source": "chain", "state": found.job.state.name, "note": found.note}
+    here.output.result(last, [f"state on chain: {_said(found)}"], then=_after(found, job))
+    if found.job.state not in _WITH_RESULT:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -160,14 +191,8 @@ def wait(
     for seen in watch_job(here, job_id, until_end=end):
         here.output.step(seen.line)
     found = results.status(here.chain, here.store, job_id)
-    result = found.job.state.name in ("submitted", "settled")
-    then = f"steelyard job result {job} --to FOLDER" if result else None
-    here.output.result(
-        _status_json(found),
-        [f"{found.job.state.name}" + (f": {found.note}" if found.note else "")],
-        then=then,
-    )
-    if not result:
+    here.output.result(_status_json(found), [_said(found)], then=_after(found, job))
+    if found.job.state not in _WITH_RESULT:
         raise typer.Exit(1)
 
 
@@ -182,8 +207,16 @@ def result(
     here.output.result(
         {"job": job, "folder": str(to), "files": [str(path.relative_to(to)) for path in written]},
         [f"{path}  {path.stat().st_size} bytes" for path in written],
-        then=f"steelyard job accept {job}",
+        then=_after_result(here, job),
     )
+
+
+def _after_result(here: Session, job: str) -> str:
+    if here.chain.job(parse_job_id(job)).state is not State.settled:
+        return f"steelyard job accept {job}"
+    if settlement.registered_model(here.chain, _request(here, job)) is None:
+        return f"steelyard model register {job} --name NAME"
+    return f"steelyard audit verify {job}"
 
 
 @app.command()

@@ -14,7 +14,7 @@ from marketplace.lookup import no_such_job
 
 _POLL_SECONDS = 0.25
 _HUB_TIMEOUT = 2.0
-_ANSWERED = END_STATES | {State.submitted, State.faulted}
+ANSWERED = END_STATES | {State.submitted, State.faulted}
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,13 @@ class Seen:
 
 def watch_job(here: Session, job_id: bytes, *, until_end: bool) -> Iterator[Seen]:
     """Yields what changes until the job has an answer (or has ended). Raises NotFoundError for an unknown job."""
-    finished = END_STATES if until_end else _ANSWERED
+    finished = END_STATES if until_end else ANSWERED
     hub = HubClient(here.settings.hub, _HUB_TIMEOUT) if here.settings.hub else None
     last_state: State | None = None
     last_live: Live | None = None
     while True:
-        state = here.chain.job(job_id).state
+        # Confirmed, as all events are: what is told here can be read by the next command.
+        state = here.chain.job(job_id, block=here.chain.confirmed_head()).state
         if state is State.none:
             raise no_such_job(job_id)
         live = hub.progress(job_id) if hub else None

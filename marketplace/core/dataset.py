@@ -110,6 +110,10 @@ class Listing:
         return self.header.digest
 
     @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
     def digest(self) -> bytes:
         """SHA-256 of the block: the asset's metadata on chain."""
         return sha256(self.to_bytes())

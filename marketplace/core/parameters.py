@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -25,8 +25,11 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _KEYWORDS = frozenset({
     "$schema", "$comment", "title", "description", "examples", "default", "type", "enum", "const", "minimum", "maximum",
     "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "items", "minItems", "maxItems",
-    "properties", "required", "additionalProperties",
+    "properties", "required", "additionalProperties", "format",
 })  # fmt: skip
+COLUMN = "column"
+"""The one `format`: text that names a column of the dataset."""
+_COLUMNS_SHOWN = 40
 _LARGEST = 2**53 - 1
 
 
@@ -75,6 +78,17 @@ class ParameterSchema:
         if error := best_match(Draft202012Validator(self.schema).iter_errors(values)):
             raise _explain(error)
         return dict(values)
+
+    def check_columns(self, values: Mapping[str, Any], columns: Sequence[str]) -> None:
+        """Raises InputError where a parameter of `format = "column"` names none of a dataset's columns."""
+        for where, name in _named_columns(self.schema, values, ""):
+            if name not in columns:
+                more = ", ..." if len(columns) > _COLUMNS_SHOWN else ""
+                raise InputError(
+                    f"the parameter `{where}` names no column of the dataset",
+                    got=repr(name),
+                    expected=", ".join(columns[:_COLUMNS_SHOWN]) + more,
+                )
 
 
 def plain_json(value: object, what: str, depth: int = 0) -> Any:
@@ -125,6 +139,8 @@ def _check_keywords(schema: object, where: str, depth: int) -> None:
         raise InputError(f"`{where}` is not a schema", got=repr(schema), expected="a table")
     if schema.get("$schema", _DIALECT) != _DIALECT:
         raise InputError(f"`{where}` is of another dialect", got=schema["$schema"], expected=_DIALECT)
+    if schema.get("format", COLUMN) != COLUMN:
+        raise InputError(f"`{where}` has a format that is not known", got=schema["format"], expected=COLUMN)
     for keyword in schema:
         if keyword not in _KEYWORDS:
             raise InputError(
@@ -146,6 +162,19 @@ def _check_defaults(schema: Mapping[str, Any], where: str) -> None:
             raise InputError(f"the default of `{where}` does not fit its own schema", got=error.message)
     for name, child in _children(schema):
         _check_defaults(child, f"{where}.{name}")
+
+
+def _named_columns(schema: Mapping[str, Any], value: Any, where: str) -> Iterator[tuple[str, str]]:
+    """(parameter, column) for every text that the schema calls a column."""
+    if isinstance(value, str) and schema.get("format") == COLUMN:
+        yield where, value
+    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for number, item in enumerate(value):
+            yield from _named_columns(schema["items"], item, f"{where}[{number}]")
+    elif isinstance(value, Mapping):
+        for name, child in schema.get("properties", {}).items():
+            if name in value:
+                yield from _named_columns(child, value[name], f"{where}.{name}".lstrip("."))
 
 
 def _fill(schema: Mapping[str, Any], value: Any) -> Any:

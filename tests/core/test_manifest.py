@@ -211,9 +211,42 @@ def nested(depth: int) -> dict[str, Any]:
         ({"type": "object", "properties": {"a": {"multipleOf": 0}}}, "multipleOf"),
         ({"type": "object", "properties": {"a": {"type": "integer", "default": "x"}}}, "default"),
         ({"type": "object", "properties": {"a": {"enum": list(range(300))}}}, "choices"),
+        ({"type": "object", "properties": {"a": {"type": "string", "format": "email"}}}, "format"),
         (nested(40), "deeply"),
     ],
 )
 def test_a_schema_that_is_wrong_or_unbounded_is_refused(schema: Any, named: str) -> None:
     with pytest.raises(InputError, match=named):
         ParameterSchema(schema)
+
+
+COLUMN = {"type": "string", "format": "column"}
+NAMING = ParameterSchema({
+    "type": "object",
+    "properties": {
+        "target": COLUMN,
+        "features": {"type": "array", "items": COLUMN},
+        "plan": {"type": "object", "properties": {"by": COLUMN}},
+        "note": {"type": "string"},
+    },
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"target": "z"}, "`target`"),
+        ({"features": ["a", "z"]}, r"`features\[1\]`"),
+        ({"plan": {"by": "A"}}, "`plan.by`"),
+    ],
+)
+def test_a_parameter_that_names_no_column_of_the_dataset_is_refused(
+    values: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(InputError, match=f"{named} names no column of the dataset.*a, b"):
+        NAMING.check_columns(values, ("a", "b"))
+
+
+def test_parameters_that_name_columns_or_nothing_pass() -> None:
+    NAMING.check_columns({"target": "a", "features": ["b"], "plan": {"by": "a"}, "note": "z"}, ("a", "b"))
+    NAMING.check_columns({}, ())

@@ -53,6 +53,7 @@ def start(
     access = purchase.usable_access(stall.town.market.chain, buyer.account.address, stall.dataset.token)
     fields: dict[str, object] = {
         "offer_digest": access.offer_digest, "grant": access.grant, "algorithm": algorithm,
+        "listing": listing_of(stall.town.market.chain, stall.town.store, stall.dataset.token),
         "parameters": {}, "purpose": Purpose.research,
     }  # fmt: skip
     return jobs.start(stall.town.market.chain, stall.town.store, keyring, buyer.account, **(fields | changes))  # type: ignore[arg-type]
@@ -192,3 +193,19 @@ def test_the_jobs_of_a_buyer_are_listed_oldest_first(stall: Stall) -> None:
     assert [
         event.job_id for event in jobs.opened_by(stall.town.market.chain, buyer.account.address)
     ] == opened
+
+
+def test_a_parameter_that_names_no_column_is_refused_before_a_use_is_spent(
+    stall: Stall, buyer: Buyer, keyring: Keyring, tmp_path: Path
+) -> None:
+    schema = (
+        b'[parameters]\ntype = "object"\n[parameters.properties.target]\ntype = "string"\nformat = "column"\n'
+    )
+    manifest = MANIFEST.split(b"[parameters]")[0] + schema
+    own = jobs.own_algorithm(folder_with(tmp_path, **{"algorithm.toml": manifest}))
+    chain = stall.town.market.chain
+    before = purchase.usable_access(chain, buyer.account.address, stall.dataset.token).grant.jobs_opened
+    with pytest.raises(InputError, match="`target` names no column of the dataset"):
+        start(stall, buyer, keyring, own, parameters={"target": "no such column"})
+    after = purchase.usable_access(chain, buyer.account.address, stall.dataset.token).grant.jobs_opened
+    assert after == before

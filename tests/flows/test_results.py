@@ -47,7 +47,8 @@ class Desk:
         listing = listing_of(chain, store, self.stall.dataset.token)
         order = jobs.start(
             chain, store, self.keyring, self.buyer.account, offer_digest=access.offer_digest, grant=access.grant,
-            algorithm=jobs.listed_algorithm(store, listing, "count"), parameters={}, purpose=Purpose.research,
+            listing=listing, algorithm=jobs.listed_algorithm(store, listing, "count"), parameters={},
+            purpose=Purpose.research,
         )  # fmt: skip
         self.readers[order.request.job_id] = bytes.fromhex(order.spec.result_key[2:])
         return order.request

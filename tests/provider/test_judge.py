@@ -35,6 +35,11 @@ PICKY = algorithm(
     schema='type = "object"\nrequired = ["depth"]\n[parameters.properties.depth]\ntype = "integer"\nmaximum = 3\n'
     '[parameters.properties.width]\ntype = "integer"\ndefault = 5',
 )
+NAMING = algorithm(
+    "naming",
+    COUNT_ROWS,
+    schema='type = "object"\n[parameters.properties.by]\ntype = "string"\nformat = "column"',
+)
 
 
 @dataclass
@@ -66,7 +71,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def bench(town: Town, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     works = open_works(town, sandbox, tmp_path_factory.mktemp("bench"), "bench")
-    dataset = works.publish(COUNT, PICKY, custom=CustomAlgorithms.approval)
+    dataset = works.publish(COUNT, PICKY, NAMING, custom=CustomAlgorithms.approval)
     buyer = new_buyer(town, "bench")
     buyer.buy(dataset)
     yield Bench(town, works, dataset, buyer)
@@ -85,6 +90,15 @@ def test_a_custom_algorithm_is_permitted_only_with_approval_and_review(bench: Be
     assert isinstance(verdict, Verdict)
     assert verdict.permit.needs_approval
     assert verdict.permit.review_output
+
+
+def test_an_order_that_names_no_column_of_the_dataset_is_refused_before_the_data_is_opened(
+    bench: Bench,
+) -> None:
+    refusal = bench.judge(bench.request(NAMING, bench.buyer.spec(NAMING, parameters={"by": "nothing"})))
+    assert isinstance(refusal, Refusal)
+    assert refusal.code == "order-invalid"
+    assert "names no column of the dataset" in refusal.detail
 
 
 def test_a_use_that_was_not_paid_for_is_denied(bench: Bench) -> None:

@@ -102,10 +102,15 @@ def new_buyer(town: Town, name: str, *, euros: int = 1_000) -> Buyer:
 
 
 def await_state(town: Town, request: Request, *states: State, seconds: float = 60.0) -> State:
-    """Waits until the chain has the job in one of the states; by default in one that ends it."""
-    wanted = states or tuple(END_STATES)
+    """Waits until the confirmed chain has the job in one of the states; by default in one that ends it."""
+    wanted, chain = states or tuple(END_STATES), town.market.chain
+
+    def reached() -> State | None:
+        state = chain.job(request.job_id, block=chain.confirmed_head()).state
+        return state if state in wanted else None
+
     return wait_until(  # type: ignore[no-any-return]
-        lambda: found if (found := town.market.chain.job(request.job_id).state) in wanted else None,
+        reached,
         f"state {[state.name for state in wanted]}",
         seconds=seconds,
     )
