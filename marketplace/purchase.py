@@ -10,6 +10,7 @@ from eth_account.signers.local import LocalAccount
 from marketplace.chain.client import Chain, Sent
 from marketplace.core.events import AccessBought, UnusedClaimed
 from marketplace.core.job import Grant
+from marketplace.core.readable import euros
 from marketplace.errors import InputError, RefusedError
 from marketplace.lookup import AnnouncedOffer
 
@@ -44,8 +45,8 @@ def buy(
     if held < cost:
         raise RefusedError(
             "the wallet holds too little",
-            got=f"{held} token units",
-            expected=f"{cost}",
+            got=euros(held),
+            expected=euros(cost),
             do="Fund it, or buy fewer uses.",
         )
     if pay == "permit":

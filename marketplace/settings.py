@@ -9,6 +9,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from marketplace.errors import InputError
 
+_EXPECTED = {
+    "confirmations": "a whole number of blocks from 0 to 100",
+    "timeout": "seconds, more than 0 and at most 600",
+}
+_SECRET = frozenset({"passphrase", "passphrase_file"})
+"""Never repeated: a passphrase may stand in the wrong variable."""
+
 
 class Settings(BaseSettings):
     """Where things are and how patient to be. Each field is `STEELYARD_<NAME>` in the environment."""
@@ -42,7 +49,15 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks each value
     except ValidationError as error:
         first = error.errors()[0]
-        name = "STEELYARD_" + ".".join(str(part) for part in first["loc"]).upper()
-        raise InputError(
-            f"the setting {name} does not fit", got=first.get("input"), expected=first["msg"]
-        ) from None
+        raise _misfit(".".join(str(part) for part in first["loc"]), first.get("input")) from None
+
+
+def _misfit(name: str, got: object) -> InputError:
+    variable = f"STEELYARD_{name.upper()}"
+    known = Settings.model_fields.get(name)
+    return InputError(
+        f"the setting {variable} does not fit",
+        got=None if name in _SECRET else got,
+        expected=_EXPECTED.get(name) or (known.description if known else "the name of a setting"),
+        do=f"Set {variable} anew, or unset it for its default.",
+    )

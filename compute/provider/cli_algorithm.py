@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from compute.algorithms import builtin, bundle_of
-from marketplace.cli.output import table
+from marketplace.cli.output import short, table
 from marketplace.cli.session import session
 from marketplace.core import bundle
 
@@ -22,7 +22,7 @@ def algorithm_list(context: typer.Context) -> None:
         data = bundle_of(name)
         manifest = bundle.parse_bundle(data).manifest
         rows.append({"name": name, "digest": bundle.digest(data), "description": manifest.description})
-    cells = [(row["name"], row["digest"].hex(), row["description"]) for row in rows]
+    cells = [(row["name"], short(row["digest"].hex()), row["description"]) for row in rows]
     here.output.result(
         {"algorithms": rows}, [table("Ready-made algorithms", ("name", "SHA-256", "what"), cells)]
     )

@@ -12,9 +12,9 @@ import typer
 from compute.algorithms import bundle_of
 from compute.provider.home import vault_of
 from compute.provider.publish import Card, Price, Publisher, TermsChoice
-from marketplace.cli.output import euros
 from marketplace.cli.session import SEALING_KEY, Session, session
 from marketplace.core.policy import CustomAlgorithms, Purpose
+from marketplace.core.readable import euros
 from marketplace.errors import InputError, NotFoundError, SteelyardError
 from marketplace.lookup import listing_of, published_datasets, resolve
 
@@ -28,7 +28,9 @@ def dataset_publish(
     slug: Annotated[str, typer.Option(help="short name: a-z, 0-9, hyphens")],
     name: Annotated[str, typer.Option(help="title")],
     description: Annotated[str, typer.Option(help="what it is, for people")],
-    licence: Annotated[str, typer.Option(help="SPDX id or URL")],
+    licence: Annotated[
+        str, typer.Option(help="SPDX id, as CC-BY-4.0, or URL; nobody checks that there is such a licence")
+    ],
     creator: Annotated[str, typer.Option(help="who made it")],
     algorithm: Annotated[
         list[str] | None, typer.Option(help="ready-made one that may run unasked; repeat")
@@ -95,7 +97,8 @@ def _publisher(here: Session) -> Publisher:
 def dataset_offer(
     context: typer.Context,
     asset: Annotated[str, typer.Argument(help="id, DID or slug")],
-    price: Annotated[str, typer.Option(help="euros for one use, as 12.50")],
+    price: Annotated[str | None, typer.Option(help="euros for one use, as 12.50")] = None,
+    free: Annotated[bool, typer.Option("--free", help="instead of a price: a use costs nothing")] = False,
     max_uses: Annotated[int, typer.Option(min=1, max=65_535)] = 100,
     term_days: Annotated[int, typer.Option(min=1, max=3_650, help="days that a purchase lasts")] = 30,
     valid_days: Annotated[int, typer.Option(min=1, max=3_650, help="days that the offer stands")] = 90,
@@ -109,7 +112,7 @@ def dataset_offer(
         raise InputError("not a failure fee", got=failure_fee, expected="0 to 20 percent")
     token = resolve(here.chain, here.store, asset)
     terms = Price(
-        _units(price),
+        _price(price, free),
         max_uses,
         term_days,
         here.chain.block_time() + valid_days * _DAY,
@@ -127,6 +130,22 @@ def dataset_offer(
         [f"offered at {euros(offer.price)} a use, up to {max_uses} uses, for {term_days} days"],
         then=f"steelyard dataset show {asset}",
     )
+
+
+def _price(text: str | None, free: bool) -> int:
+    """Token units a use. What costs nothing is said so: a price of 0 may be a slip."""
+    if free:
+        if text is not None:
+            raise InputError("both a price and --free", got=text, do="Leave one of them out.")
+        return 0
+    if text is None:
+        raise InputError("an offer needs a price", do="Name it as --price EUROS, or say --free.")
+    units = _units(text)
+    if units == 0:
+        raise InputError(
+            "a price of 0 gives every use away", got=text, do="Say --free instead, if that is meant."
+        )
+    return units
 
 
 def _units(text: str) -> int:

@@ -10,8 +10,8 @@ import typer
 from compute.provider import requests
 from compute.provider.home import journal_of, outputs_of
 from compute.provider.journal import WAITS_FOR_OWNER, Step
-from marketplace.cli.output import table
 from marketplace.cli.session import SEALING_KEY, Session, parse_job_id, session
+from marketplace.core.readable import instant
 from marketplace.errors import RefusedError
 from marketplace.hub import printable
 
@@ -34,11 +34,15 @@ def request_list(context: typer.Context) -> None:
         }
         for entry in requests.waiting(journal_of(here))
     ]
-    cells = [(row["job"], row["waits_for"], row["buyer"]) for row in rows]
-    then = f"steelyard request show {rows[0]['job']}" if rows else None
-    here.output.result(
-        {"requests": rows}, [table("Requests", ("job", "waits for", "buyer"), cells)], then=then
-    )
+    lines = [line for row in rows for line in _lines(row)] or ["Nothing waits for you."]
+    then = f"steelyard request show {rows[0]['job']}" if rows else "steelyard node status"
+    here.output.result({"requests": rows}, lines, then=then)
+
+
+def _lines(row: dict[str, Any]) -> tuple[str, ...]:
+    """A job's id has a line of its own, whole: the next command takes it."""
+    waits = f"  waits for {row['waits_for']}, until {instant(row['until'])}"
+    return str(row["job"]), waits, f"  buyer {row['buyer']}"
 
 
 def request_show(context: typer.Context, job: JobId) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -13,6 +12,7 @@ from eth_utils.crypto import keccak
 
 from marketplace.chain.contracts import CONTRACTS, artifact, decode_values
 from marketplace.core.job import State
+from marketplace.core.readable import day, euros, instant
 from marketplace.errors import IntegrityError, RefusedError
 
 _BUILT_IN: tuple[dict[str, Any], ...] = (
@@ -98,11 +98,11 @@ SENTENCES: Mapping[str, tuple[str, str | None]] = {
         "Deploy with the address of a real token.",
     ),
     "ERC20InsufficientAllowance": (
-        "the market may take {allowance} token units, {needed} are needed",
+        "the market may take {allowance}, and {needed} are needed",
         "Approve the amount, or buy with a permit.",
     ),
     "ERC20InsufficientBalance": (
-        "{sender} holds {balance} token units, {needed} are needed",
+        "{sender} holds {balance}, and {needed} are needed",
         "Fund the account.",
     ),
     "ERC2612ExpiredSignature": ("the permit has expired", "Sign a new one."),
@@ -173,20 +173,13 @@ class _Shown(dict[str, str]):
 
 def _show(name: str, value: Any) -> str:
     if name in ("until", "validUntil"):
-        return _instant(value)
+        return instant(value)
     if name == "lastDay":
-        return (
-            str((datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=value)).date()) if value else "cancelled"
-        )
+        return day(value) if value else "cancelled"
+    if name in ("allowance", "balance", "needed"):
+        return euros(value)
     if name == "state":
         return State(value).name if value < len(State) else str(value)
     if name == "field":
         return str(value.rstrip(b"\0").decode("ascii", "replace"))
     return f"0x{value[:64].hex()}" if isinstance(value, bytes) else str(value)[:200]
-
-
-def _instant(seconds: int) -> str:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError, OSError):
-        return f"Unix second {seconds}"

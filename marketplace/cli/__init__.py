@@ -35,6 +35,13 @@ _GROUPS = {
     "audit": "audit:app",
 }
 
+_JOINING = {
+    "algorithm": "Ready-made algorithms that a provider can list and a buyer can order.",
+    "node": "The node beside your data: register it, run it, see its jobs. It judges and runs what buyers order.",
+    "request": "Jobs that wait for you as a dataset's owner: read the code or its output, then approve or refuse.",
+}
+"""What groups are for that consist of joining commands alone."""
+
 
 def build(words: Sequence[str]) -> typer.Typer:
     """The application, as far as `words` need it: one group, or all of them for help."""
@@ -56,7 +63,7 @@ def _group(name: str, points: list[EntryPoint]) -> typer.Typer:
         module, _, attribute = _GROUPS[name].partition(":")
         group: typer.Typer = getattr(import_module(f"marketplace.cli.{module}"), attribute)
     else:
-        group = typer.Typer(help=f"Commands for {name}s.", no_args_is_help=True)
+        group = typer.Typer(help=_JOINING.get(name, f"Commands for {name}s."), no_args_is_help=True)
     known = {command.name for command in group.registered_commands}
     for name, point in ((point.name.partition(".")[2], point) for point in points):
         if name not in known:  # a module's group lives on: another command of this process may have joined it

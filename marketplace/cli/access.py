@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from marketplace import purchase
-from marketplace.cli.output import euros, short, table
-from marketplace.cli.session import session
-from marketplace.errors import NotFoundError
-from marketplace.lookup import resolve, usable_offer
+from marketplace.cli.output import short, table_or
+from marketplace.cli.session import Session, session
+from marketplace.core.readable import euros
+from marketplace.errors import NotFoundError, SteelyardError, UnavailableError
+from marketplace.lookup import listing_of, resolve, usable_offer
 
 app = typer.Typer(help="Access to datasets.", no_args_is_help=True)
 
@@ -52,24 +53,44 @@ def buy(
 def list_(context: typer.Context) -> None:
     """Your access: what is paid, used and left."""
     here = session(context)
-    rows = [
+    held = purchase.accesses(here.chain, here.address)
+    slugs = _slugs(here, {access.asset_id for access in held})
+    rows: list[dict[str, Any]] = [
         {
             "asset": str(access.asset_id),
+            "slug": slugs.get(access.asset_id),
+            "provider": access.grant.provider,
             "offer": access.offer_digest,
             "paid": access.grant.jobs_paid,
             "opened": access.grant.jobs_opened,
             "unused": access.grant.unused(),
             "ended": purchase.has_ended(access.grant, here.chain.block_time()),
         }
-        for access in purchase.accesses(here.chain, here.address)
+        for access in held
     ]
-    cells = [
-        (row["asset"], row["paid"], row["opened"], row["unused"], "yes" if row["ended"] else "no")
-        for row in rows
-    ]
-    here.output.result(
-        {"access": rows}, [table("Access", ("asset", "paid", "opened", "unused", "ended"), cells)]
-    )
+    columns = ("dataset", "provider", "paid", "opened", "unused", "ended")
+    shown = table_or("You have bought no access yet.", "Access", columns, [_cells(row) for row in rows])
+    here.output.result({"access": rows}, [shown], then=None if rows else "steelyard dataset list")
+
+
+def _cells(row: dict[str, Any]) -> tuple[object, ...]:
+    name = row["slug"] or row["asset"]
+    ended = "yes" if row["ended"] else "no"
+    return name, short(row["provider"]), row["paid"], row["opened"], row["unused"], ended
+
+
+def _slugs(here: Session, tokens: set[int]) -> dict[int, str]:
+    """The names of datasets; access is there also where a listing is not."""
+    found: dict[int, str] = {}
+    for token in tokens:
+        try:
+            found[token] = listing_of(here.chain, here.store, token).slug
+        except UnavailableError as error:
+            here.output.say(f"ids instead of names: {error}")
+            break
+        except SteelyardError:
+            continue
+    return found
 
 
 @app.command()

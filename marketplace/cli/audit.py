@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from marketplace.cli.output import clean, short, table
+from marketplace.cli.happened import in_words
+from marketplace.cli.output import clean, short, table_or
 from marketplace.cli.session import Session, parse_job_id, session
 from marketplace.core.audit import Check
 from marketplace.core.scope import Subject
@@ -75,10 +76,10 @@ def trace(context: typer.Context, about: About = "all") -> None:
     here = session(context)
     entries = trace_events(here.chain, _subject(here, about))
     rows = [
-        (entry.block, entry.event, ", ".join(f"{name}={value}" for name, value in entry.details.items()))
-        for entry in entries
+        (entry.block, entry.event, in_words(entry.details), short(entry.transaction)) for entry in entries
     ]
-    here.output.result(
-        {"events": [entry.to_json() for entry in entries]},
-        [table("Events", ("block", "event", "details"), rows)],
+    shown = table_or(
+        "Nothing has happened yet.", "Events", ("block", "event", "details", "transaction"), rows
     )
+    then = None if rows else "steelyard dataset list"
+    here.output.result({"events": [entry.to_json() for entry in entries]}, [shown], then=then)

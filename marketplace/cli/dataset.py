@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
-from marketplace.cli.output import euros, short, table
+from marketplace.cli.orderable import orderables
+from marketplace.cli.output import short, table_or
 from marketplace.cli.session import Session, session
 from marketplace.core.dataset import Listing
 from marketplace.core.policy import describe
+from marketplace.core.readable import euros, instant
+from marketplace.core.terms import Purpose, Terms
 from marketplace.errors import SteelyardError, UnavailableError
 from marketplace.hub import HubClient
 from marketplace.lookup import (
@@ -37,10 +41,16 @@ def list_(
         if here.settings.hub
         else _from_chain(here, query)
     )
-    rows = [(row["slug"], row["name"], row["rows"], short(row["owner"]), row["id"]) for row in found]
-    then = f"steelyard dataset show {found[0]['id']}" if found else None
-    shown = table("Datasets", ("slug", "name", "rows", "owner", "id"), rows)
-    here.output.result({"datasets": found}, [shown], then=then)
+    rows = [(row["slug"] or row["id"], row["name"], row["rows"], short(row["owner"])) for row in found]
+    empty = "No dataset has all of these words." if query else "No dataset is listed yet."
+    shown = table_or(empty, "Datasets", ("dataset", "name", "rows", "owner"), rows)
+    here.output.result({"datasets": found}, [shown], then=_after_list(found, query))
+
+
+def _after_list(found: list[dict[str, Any]], query: str) -> str:
+    if found:
+        return f"steelyard dataset show {found[0]['id']}"
+    return "steelyard dataset list" if query else "steelyard dataset publish --help"
 
 
 def _from_chain(here: Session, query: str) -> list[dict[str, Any]]:
@@ -73,37 +83,73 @@ def show(
     token = resolve(here.chain, here.store, asset)
     listing = listing_of(here.chain, here.store, token)
     offers = announced_offers(here.chain, here.store, token)
-    lines: list[Any] = [
-        f"{listing.name} ({listing.slug} {listing.version}, {listing.licence})",
-        f"by {listing.creator.name}, owner {here.chain.owner_of(token)}",
-        listing.description,
-        f"{listing.rows} rows; columns: "
-        + ", ".join(f"{column.name} ({column.kind})" for column in listing.columns),
-        "personal data: " + ("yes" if listing.personal_data else "none declared"),
-        "algorithms: "
-        + (", ".join(algorithm.name for algorithm in listing.algorithms) or "custom ones only"),
+    terms = terms_of(here.store, offers[0].offer) if offers else None
+    algorithms = orderables(here.store, listing)
+    standing = _standing(here, token, offers)
+    lines = [
+        *_about(here, token, listing),
+        *(describe(terms) if terms else ()),
+        f"for --purpose: {', '.join(_purposes(terms))}",
+        "for --algorithm, each parameter as --param name=value:" if algorithms else "no listed algorithm",
+        *(line for algorithm in algorithms for line in algorithm.lines()),
+        _offer_table(offers, standing),
     ]
-    for found in offers[:1]:
-        lines += describe(terms_of(here.store, found.offer))
-    lines.append(
-        table("Offers", ("price a use", "uses", "days", "offer"), [_offer_row(found) for found in offers])
-    )
     here.output.result(
         {
             "id": str(token),
             "did": str(did_of(here.chain, token)),
             "owner": here.chain.owner_of(token),
             "listing": listing.to_document(),
+            "purposes": _purposes(terms),
+            "algorithms": [algorithm.to_json() for algorithm in algorithms],
             "offers": [{"digest": found.digest, **found.offer.to_json()} for found in offers],
         },
         lines,
-        then=f"steelyard access buy {listing.slug} --uses 1",
+        then=f"steelyard access buy {asset} --uses 1" if "" in standing else None,
     )
 
 
-def _offer_row(found: AnnouncedOffer) -> tuple[str, str, str, str]:
+def _about(here: Session, token: int, listing: Listing) -> list[str]:
+    return [
+        f"{listing.name} ({listing.slug} {listing.version}, {listing.licence})",
+        f"by {listing.creator.name}, owner {here.chain.owner_of(token)}",
+        listing.description,
+        f"{listing.rows} rows; columns: "
+        + ", ".join(f"{column.name} ({column.kind})" for column in listing.columns),
+        "personal data: " + ("yes" if listing.personal_data else "none declared"),
+    ]
+
+
+def _purposes(terms: Terms | None) -> list[str]:
+    """The words that `--purpose` takes under these terms."""
+    return [str(purpose) for purpose in (terms.purposes if terms and terms.purposes else Purpose)]
+
+
+def _standing(here: Session, token: int, offers: list[AnnouncedOffer]) -> list[str]:
+    """For each offer why it cannot be bought; empty where it can."""
+    epoch, now = here.chain.epoch(token), here.chain.block_time()
+    return [
+        "void" if found.offer.epoch != epoch else "ended" if found.offer.valid_until < now else ""
+        for found in offers
+    ]
+
+
+def _offer_table(offers: list[AnnouncedOffer], standing: list[str]) -> str | Table:
+    rows = [_offer_row(found, why) for found, why in zip(offers, standing, strict=True)]
+    columns = ("price a use", "uses", "days", "failure fee", "valid until", "offer")
+    return table_or("Nobody can buy it: its owner has announced no offer.", "Offers", columns, rows)
+
+
+def _offer_row(found: AnnouncedOffer, why: str) -> tuple[str, ...]:
     offer = found.offer
-    return euros(offer.price), f"up to {offer.max_uses}", str(offer.term_days), short(found.digest)
+    return (
+        euros(offer.price),
+        f"up to {offer.max_uses}",
+        str(offer.term_days),
+        f"{offer.failure_fee_bps / 100:g}%",
+        why or instant(offer.valid_until).partition(" ")[0],
+        short(found.digest),
+    )
 
 
 @app.command("void-offers")

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from marketplace import settlement
-from marketplace.cli.output import euros
 from marketplace.cli.session import session
+from marketplace.core.readable import euros
 
 app = typer.Typer(help="Money that is owed to you.", no_args_is_help=True)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -76,13 +77,27 @@ class Output:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table for people; cells are plain text, never markup."""
-    found = Table(title=title, title_justify="left", header_style="bold")
+    """A table for people; cells are plain text, never markup. A job's id and its state fit into 80 columns."""
+    found = Table(
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
     for column in columns:
         found.add_column(column, overflow="fold")
     for row in rows:
         found.add_row(*(_line(str(cell)) for cell in row))
     return found
+
+
+def table_or(
+    empty: str, title: str, columns: Sequence[str], rows: Collection[Sequence[object]]
+) -> str | Table:
+    """A table, or one sentence where it would be empty."""
+    return table(title, columns, rows) if rows else empty
 
 
 def clean(text: str) -> str:
@@ -105,12 +120,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= _SAFE_INTEGER:
         return str(value)
     return value
-
-
-def euros(units: int) -> str:
-    """Token units (6 decimals) as people read them."""
-    whole, rest = divmod(units, 1_000_000)
-    return f"{whole}.{rest:06d}".rstrip("0").rstrip(".") + " EUR"
 
 
 def short(value: bytes | int | str) -> str:

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from marketplace.chain.deployment import DEVELOPMENT_CHAIN
 from marketplace.chain.embedded import fund as fund_wallet
-from marketplace.cli.output import euros, table
-from marketplace.cli.session import session
-from marketplace.errors import InputError
+from marketplace.cli.output import table_or
+from marketplace.cli.session import Session, session
+from marketplace.core.readable import euros
+from marketplace.errors import InputError, SteelyardError
 
 app = typer.Typer(help="Wallets of this home.", no_args_is_help=True)
 
@@ -25,8 +27,17 @@ def new(context: typer.Context, name: Name) -> None:
     here.output.result(
         {"name": name, "address": account.address},
         [f"wallet {name}: {account.address}"],
-        then="steelyard wallet show",
+        then=_after_new(here),
     )
+
+
+def _after_new(here: Session) -> str:
+    """On a development chain a new wallet can be filled."""
+    try:
+        development = here.deployment.chain_id == DEVELOPMENT_CHAIN
+    except SteelyardError:
+        development = False  # a wallet needs no market
+    return "steelyard wallet fund" if development else "steelyard wallet show"
 
 
 @app.command("import")
@@ -39,7 +50,11 @@ def import_(context: typer.Context, name: Name) -> None:
     except ValueError:
         raise InputError("no private key on standard input", expected="64 hex digits") from None
     account = here.keyring.import_wallet(name, key)
-    here.output.result({"name": name, "address": account.address}, [f"wallet {name}: {account.address}"])
+    here.output.result(
+        {"name": name, "address": account.address},
+        [f"wallet {name}: {account.address}"],
+        then="steelyard wallet show",
+    )
 
 
 @app.command()
@@ -52,12 +67,14 @@ def show(context: typer.Context) -> None:
     here.output.result(
         {"wallets": [{"name": name, "address": address, "units": units} for name, address, units in rows]},
         [
-            table(
+            table_or(
+                "This home has no wallet yet.",
                 "Wallets",
                 ("name", "address", "holds"),
-                ((name, address, euros(units)) for name, address, units in rows),
+                [(name, address, euros(units)) for name, address, units in rows],
             )
         ],
+        then=None if rows else "steelyard wallet new NAME",
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from compute.provider.journal import Step
-from marketplace.cli.output import Output, clean, euros, plain, short, table
+from marketplace.cli.output import Output, clean, plain, short, table
 from marketplace.core.job import Request, State
+from marketplace.core.readable import euros
 from marketplace.lookup import job_opened, request_of
 from tests.cli.conftest import Command
 from tests.support.buyers import await_state
@@ -162,7 +163,8 @@ def test_listings_that_cannot_be_read_are_noted_and_hide_no_other(
     ran = command(empty_home, "dataset", "list", "valve")
     assert [row["slug"] for row in ran.value["datasets"]] == ["valves"]
     assert "left out" in json.loads(ran.err.splitlines()[0])["note"]
-    assert command(empty_home, "dataset", "list", "nothing of the kind").value == {"datasets": []}
+    nothing = command(empty_home, "dataset", "list", "nothing of the kind").value
+    assert nothing == {"datasets": [], "next": "steelyard dataset list"}
 
 
 # What is shown
