@@ -23,6 +23,8 @@ Not covered
 - copying the input into the outputs or the log: no sandbox can tell; that is for the rules of release
 - flaws of the kernel itself; side channels: timing, caches, load, what /proc tells of processor and memory
 - paths of this machine (not contents): /proc/self/mountinfo names where things are bound from
+- what lines of the log mean: the sandbox hands them on; the node reads `::progress` and `::error` in them
+  (compute/provider/lines.py)
 - fairness: CPU shares and disk bandwidth are the kernel's ordinary ones; only totals are bounded
 - a forbidden call that is made in the instant in which its process is killed or ends is stopped all the
   same, but may go unnamed
@@ -32,6 +34,7 @@ Not covered
   refused, not punished
 """
 
+from compute.sandbox.cgroup import most_memory
 from compute.sandbox.environment import environment_digest, environment_list
 from compute.sandbox.sandbox import Sandbox
 from compute.sandbox.task import Ending, Isolation, Limits, Outcome, Source, Task
@@ -46,4 +49,5 @@ __all__ = [
     "Task",
     "environment_digest",
     "environment_list",
+    "most_memory",
 ]

@@ -22,6 +22,8 @@ from compute.sandbox.task import Limits
 _PREFIX = "steelyard-"
 _numbers = itertools.count()
 _SPARE_PROCESSES = 2  # bubblewrap and the supervisor
+_RESERVE = 256 * 1024 * 1024
+"""Bytes of memory that stay with the node and the system."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,28 @@ class Group:
         """Remove its folders; the kernel lets go of them shortly after the last process has gone."""
         for folder in self._folders:
             _remove(folder)
+
+
+def most_memory() -> int:
+    """Bytes of memory that a job may ask for here: the machine's, or our own groups' where less, less a reserve."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(0, min([machine, *memory_limits(_mounts(), _own_groups())]) - _RESERVE)
+
+
+def memory_limits(mounts: dict[str, Path], own: dict[str, str]) -> list[int]:
+    """The limits of our own group and of those above it, as far as they can be seen from here."""
+    found = []
+    for name, group, file in (
+        ("memory", "memory", "memory.limit_in_bytes"),
+        ("cgroup2", "", "memory.max"),
+    ):
+        if name not in mounts or group not in own:
+            continue
+        inside = mounts[name] / own[group].lstrip("/")
+        for folder in (inside, *inside.parents):
+            with contextlib.suppress(OSError, ValueError):  # not visible, or "max"
+                found.append(int((folder / file).read_text()))
+    return found
 
 
 def new_name() -> str:
