@@ -6,7 +6,6 @@ Plaintext of the dataset exists only in the scratch folder (memory) and only whi
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from compute.provider.judge import Verdict
+from compute.provider.lines import Lines, OnProgress
 from compute.provider.release import ReleaseRefused, review
 from compute.provider.vault import Vault, VaultRecord
 from compute.sandbox import Ending, Limits, Outcome, Sandbox, Task, environment_digest
@@ -30,10 +30,6 @@ from marketplace.core.job import Fault, Receipt
 from marketplace.errors import UnavailableError
 from marketplace.storage import ContentStore
 
-OnProgress = Callable[[str, int, int], None]
-"""Called with a stage, steps done, and steps in all (0 and 0 where unknown)."""
-
-_PROGRESS = re.compile(r'::progress \{"done": ?(\d{1,9}), ?"of": ?(\d{1,9})\}')
 _MIB = 1024 * 1024
 _BLAME_ALGORITHM = {
     Ending.memory: "out-of-memory",
@@ -46,7 +42,10 @@ _BLAME_ALGORITHM = {
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job failed. code: at most 32 characters; detail never quotes the algorithm's log."""
+    """Why a job failed. code: at most 32 characters.
+
+    detail never quotes the log, but for the `::error` line of an algorithm that the owner listed (see `lines`).
+    """
 
     fault: Fault
     code: str
@@ -118,22 +117,18 @@ class Runner:
 
         seconds: left until the node must have an answer. fair_seconds: what any algorithm may count on; one that
         had them (or its own limit, where that is less) and is not done has itself to blame, else the node has.
+        on_line: the log's lines, for the owner alone. What lines mean to the node is in `lines`.
         Raises SteelyardErrors only for what is the node's own trouble.
         """
         on_progress("opening data", 0, 0)
         with self._plaintext(record, verdict.order.offer.provider) as data:
             task = _task(verdict, record, data, listing, seconds)
-
-            def line(text: str) -> None:
-                if found := _PROGRESS.fullmatch(text.strip()):
-                    on_progress("running", int(found[1]), int(found[2]))
-                else:
-                    on_line(text)
-
+            lines = Lines(on_line, on_progress, listed=not verdict.permit.needs_approval)
             on_progress("running", 0, 0)
-            with self._sandbox.run(task, line, stop) as outcome:
+            with self._sandbox.run(task, lines, stop) as outcome:
                 enough = seconds >= min(verdict.order.algorithm.manifest.limits.wall_seconds, fair_seconds)
-                return self._judge_outcome(job_id, verdict, record, outcome, enough)
+                failure = _failure(outcome, enough, lines.error)
+                return failure or self._release(job_id, verdict, record, outcome)
 
     @contextmanager
     def _plaintext(self, record: VaultRecord, owner: str) -> Iterator[Path]:
@@ -154,12 +149,9 @@ class Runner:
             path.chmod(0o444)  # the folder lets nobody in; the sandbox binds the file alone
             yield path
 
-    def _judge_outcome(
-        self, job_id: bytes, verdict: Verdict, record: VaultRecord, outcome: Outcome, enough: bool
+    def _release(
+        self, job_id: bytes, verdict: Verdict, record: VaultRecord, outcome: Outcome
     ) -> Success | Failure:
-        failure = _failure(outcome, enough)
-        if failure:
-            return failure
         try:
             released = review(
                 outcome.outputs,
@@ -225,8 +217,11 @@ def _task(verdict: Verdict, record: VaultRecord, data: Path, listing: bytes, sec
     )
 
 
-def _failure(outcome: Outcome, enough: bool) -> Failure | None:
-    """Whose fault an outcome is, None where it has outputs to review. enough: it had the time that it may take."""
+def _failure(outcome: Outcome, enough: bool, error: str) -> Failure | None:
+    """Whose fault an outcome is, None where it has outputs to review.
+
+    enough: it had the time that it may take. error: what a listed algorithm said of itself, or empty.
+    """
     times = (outcome.started_at, outcome.finished_at)
     if outcome.ending is Ending.forbidden_call:
         return Failure(Fault.policy, "forbidden-call", outcome.detail, *times)
@@ -237,9 +232,8 @@ def _failure(outcome: Outcome, enough: bool) -> Failure | None:
     if outcome.ending in _BLAME_ALGORITHM:
         return Failure(Fault.algorithm, _BLAME_ALGORITHM[outcome.ending], outcome.detail, *times)
     if outcome.exit_code != 0:
-        return Failure(
-            Fault.algorithm, "crashed", f"the algorithm ended with exit code {outcome.exit_code}", *times
-        )
+        words = error or f"the algorithm ended with exit code {outcome.exit_code}"
+        return Failure(Fault.algorithm, "crashed", words, *times)
     if outcome.refused:
         return Failure(
             Fault.policy, "output-refused", f"not regular files: {len(outcome.refused)} of them", *times

@@ -214,8 +214,11 @@ def test_a_table_that_does_not_fit_ends_with_code_2_and_one_line(
 ) -> None:
     run = run_here(data, {**parameters, "epochs": 1})
     assert run.exit_code == 2
-    assert re.fullmatch(rf"error: .*{words}.*\n", run.stderr)
-    assert "4711" not in run.stderr
+    assert run.stderr == ""
+    said = [line for line in run.stdout.splitlines() if not line.startswith("::progress ")]
+    assert len(said) == 1
+    assert re.search(words, json.loads(said[0].removeprefix("::error ")))
+    assert "4711" not in run.stdout
     assert not list(run.outputs.iterdir())
 
 

@@ -252,6 +252,37 @@ def test_a_failure_never_quotes_the_algorithms_words(bench: Bench) -> None:
     assert ended.detail == "the algorithm ended with exit code 1"
 
 
+SAYS_WHY = "print('::error \"the target `x` is no column\"')\nraise SystemExit(2)"
+
+
+def test_a_listed_algorithms_own_word_about_its_failure_reaches_the_buyer(bench: Bench) -> None:
+    ended = bench.run(algorithm("says-why", SAYS_WHY))
+    assert isinstance(ended, Failure)
+    assert (ended.fault, ended.code) == (Fault.algorithm, "crashed")
+    assert ended.detail == "the target `x` is no column"
+    assert bench.lines == ['::error "the target `x` is no column"']
+
+
+def test_no_word_of_code_that_the_owner_did_not_list_reaches_the_buyer(bench: Bench) -> None:
+    approved = Permit(needs_approval=True, review_output=True, opaque_outputs=False)
+    ended = bench.run(algorithm("says-why", SAYS_WHY), permit=approved)
+    assert isinstance(ended, Failure)
+    assert ended.detail == "the algorithm ended with exit code 2"
+    assert bench.lines == ['::error "the target `x` is no column"']
+
+
+def test_an_algorithm_that_complains_and_ends_well_has_not_failed(bench: Bench) -> None:
+    assert isinstance(bench.run(algorithm("grumbler", "print('::error \"hm\"')" + COUNT_ROWS)), Success)
+
+
+def test_an_error_line_does_not_excuse_a_breach_of_policy(bench: Bench) -> None:
+    code = "print('::error \"not me\"', flush=True)\nimport socket\nsocket.socket(socket.AF_INET)"
+    ended = bench.run(algorithm("excuse", code))
+    assert isinstance(ended, Failure)
+    assert (ended.fault, ended.code) == (Fault.policy, "forbidden-call")
+    assert "not me" not in ended.detail
+
+
 def test_a_dataset_of_another_owner_than_the_offers_is_not_opened(bench: Bench) -> None:
     stranger = account_named("a stranger")
     blank = bench.record.model_copy(update={"signature": "0x" + "0" * 130})

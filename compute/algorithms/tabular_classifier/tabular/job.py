@@ -2,7 +2,8 @@
 
 Paths are relative to the working directory, which is `/` in the sandbox: `data/inputs/<id>/0` is the table, its id
 comes from the environment variable DIDS (a JSON list), `data/inputs/algoCustomData.json` holds the parameters.
-Exit codes: 0 done, 2 the table or the parameters do not fit, with the reason on stderr.
+Exit codes: 0 done, 2 the table or the parameters do not fit, with the reason in a line `::error "text"` on stdout,
+which a node hands on to the buyer.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .training import Result
 
 DATA = Path("data")
+MAX_ERROR = 300
 MANIFEST = Path(__file__).parent.parent / "algorithm.toml"
 
 
@@ -29,7 +31,7 @@ def main() -> int:
     try:
         _run()
     except TaskError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stdout.write(f"::error {json.dumps(str(error)[:MAX_ERROR])}\n")
         return 2
     return 0
 
