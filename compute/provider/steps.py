@@ -18,6 +18,9 @@ from compute.provider.place import Place, Say, rejected
 from compute.provider.reporter import Reporter
 from compute.provider.requests import is_released, valid_approval
 from compute.provider.runner import Failure, Runner, Success, failure_json, node_failure
+from compute.sandbox import most_memory
+from marketplace.core import envelope
+from marketplace.core.job import Fault
 from marketplace.errors import NotFoundError, UnavailableError
 from marketplace.storage import get_document
 
@@ -82,7 +85,8 @@ class Steps:
     def _verdict(self, entry: Entry) -> Verdict | Refusal:
         place = self._place
         at = place.chain.block_time(entry.block)
-        return judge(place.chain, place.store, place.vault, entry.request, place.private_key, at=at)
+        verdict = judge(place.chain, place.store, place.vault, entry.request, place.private_key, at=at)
+        return verdict if isinstance(verdict, Refusal) else _fits(verdict, most_memory())
 
     def _ask(self, entry: Entry, what: str, stage: str) -> None:
         name = f"0x{entry.job_id.hex()}"
@@ -120,6 +124,9 @@ class Steps:
             self._say(f"job 0x{entry.job_id.hex()}: {type(error).__name__}: {error}")
             ended = node_failure("node-error", type(error).__name__)
         if isinstance(ended, Failure):
+            if ended.fault is not Fault.node:
+                name = f"0x{entry.job_id.hex()}"
+                self._say(f"job {name} went wrong; what it wrote, for you alone: steelyard node log {name}")
             return entry.to(Step.fail, failure=failure_json(entry.job_id, ended))
         return self._succeeded(entry, ended)
 
@@ -155,19 +162,20 @@ class Steps:
         asset = verdict.order.offer.asset_id
         # What nobody reviewed could count in code: numbers only from algorithms that the owner listed.
         counts = 0 if verdict.permit.needs_approval else 1
-        return self._runner.run(
-            entry.job_id,
-            verdict,
-            place.vault.record(asset),
-            get_document(place.store, place.chain.metadata(asset)),
-            seconds=max(1, place.seconds_left(entry)),
-            fair_seconds=place.chain.deployment.job_time // 2,
-            on_line=lambda line: None,
-            on_progress=lambda stage, done, of: self._reporter.report(
-                entry.job_id, stage, done * counts, of * counts
-            ),
-            stop=self._stop,
-        )
+        with place.vault.logs.writing(entry.job_id, envelope.public_key(place.private_key)) as log:
+            return self._runner.run(
+                entry.job_id,
+                verdict,
+                place.vault.record(asset),
+                get_document(place.store, place.chain.metadata(asset)),
+                seconds=max(1, place.seconds_left(entry)),
+                fair_seconds=place.chain.deployment.job_time // 2,
+                on_line=log,
+                on_progress=lambda stage, done, of: self._reporter.report(
+                    entry.job_id, stage, done * counts, of * counts
+                ),
+                stop=self._stop,
+            )
 
     def review(self, entry: Entry) -> Entry | None:
         place = self._place
@@ -179,3 +187,12 @@ class Steps:
         if not is_released(place.chain, place.store, documents, entry, place.owner):
             return None
         return entry.to(Step.submit)
+
+
+def _fits(verdict: Verdict, most: int) -> Verdict | Refusal:
+    """Before the run: what asks for more memory than the machine has would end other jobs, or this node, with it."""
+    asked = verdict.order.algorithm.manifest.limits.memory_bytes
+    if asked <= most:
+        return verdict
+    detail = f"the algorithm asks for {asked} bytes of memory; this node gives a job {most} at most"
+    return Refusal("needs-too-much-memory", detail)

@@ -3,8 +3,8 @@
 It serves nobody. A dataset's key exists only wrapped for the node's sealing key (HPKE); the owner signs each
 wrap, so that a swapped wrap or a swapped dataset is refused before anything is opened.
 
-Covered: the files at rest are ciphertext; a block, header, wrap or record that is changed, swapped or lost is
-refused; a sealing that fails half way leaves no blocks, so that a full disk is not full for ever.
+Covered: the files at rest are ciphertext, the logs of jobs too; a block, header, wrap or record that is changed,
+swapped or lost is refused; a sealing that fails half way leaves no blocks, so that a full disk is not full for ever.
 Not covered: whoever holds the node's sealing key and its passphrase can open the vault; that is what it is for.
 """
 
@@ -18,6 +18,7 @@ from typing import Annotated, BinaryIO, ClassVar, Literal
 
 from pydantic import Field
 
+from compute.provider.job_logs import JobLogs
 from marketplace.core import envelope, unixfs
 from marketplace.core.cid import Cid
 from marketplace.core.document import Document, Hex32
@@ -60,6 +61,7 @@ class Vault:
         except OSError as error:
             raise disk_error(f"the vault {folder} cannot be made", error) from error
         self.store = LocalStore(folder / "blocks")
+        self.logs = JobLogs(folder / "logs")
 
     def seal(self, source: BinaryIO, did: Did) -> SealedDataset:
         """Seals a dataset under a fresh key. Raises UnavailableError where the disk is full; then nothing stays."""

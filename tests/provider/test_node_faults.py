@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from compute.provider.job_logs import open_log
 from compute.sandbox import Sandbox
 from compute.sandbox.scratch import default_root
 from marketplace.core import bundle
 from marketplace.core.events import JobFailed, JobFaulted
 from marketplace.core.job import Request, State
 from marketplace.core.spec import FailureReport
-from tests.support.buyers import Buyer, await_state, new_buyer, rejection, report_of
+from tests.support.buyers import Buyer, await_state, new_buyer, note, rejection, report_of
 from tests.support.catalogue import Town
 from tests.support.works import COUNT_ROWS, FEE, PRICE, Dataset, Works, algorithm, open_works, wait_until
 
@@ -41,7 +42,10 @@ NOT_JSON = algorithm(
     "not-json", "open('/data/outputs/result.json', 'w').write(open('/data/inputs/faults.csv').read())"
 )
 LARGE = algorithm("large", "open('/data/outputs/result.json', 'w').write('[' + '0,' * 40_000 + '0]')")
-ALL = (COUNT, CRASH, RAISE, EATER, SLEEPER, SOCKET, UNDECLARED, LINK, NOTHING, NOT_JSON, LARGE)
+SAYS_WHY = algorithm(
+    "says-why", "print('reading')\nprint('::error \"the column `depth` is not there\"')\nraise SystemExit(2)"
+)
+ALL = (COUNT, SAYS_WHY, CRASH, RAISE, EATER, SLEEPER, SOCKET, UNDECLARED, LINK, NOTHING, NOT_JSON, LARGE)
 
 
 @dataclass
@@ -116,6 +120,25 @@ def test_a_breach_of_policy_ends_the_grant_as_well(lab: Lab, data: bytes, code: 
     assert faulted(lab, request).fee == FEE
     assert lab.town.market.chain.grant(lab.dataset.offer_digest, buyer.account.address).last_day == 0
     assert SECRET.decode() not in json.dumps(report.model_dump())
+
+
+def test_a_listed_algorithm_tells_the_buyer_why_it_failed_and_the_owner_all_that_it_wrote(lab: Lab) -> None:
+    _, request, report = lab.fail(SAYS_WHY)
+    assert note(lab.town, request) == "fault of the algorithm: crashed: the column `depth` is not there"
+    assert report.detail == "the column `depth` is not there"
+    assert log_of(lab, request) == ["reading", '::error "the column `depth` is not there"']
+
+
+def test_the_owner_alone_reads_what_a_crash_wrote(lab: Lab) -> None:
+    _, request, _ = lab.fail(CRASH)
+    assert log_of(lab, request) == [*TABLE.decode().splitlines(), ""]
+    assert SECRET not in lab.works.vault.logs.path_of(request.job_id).read_bytes()
+    assert not any(SECRET.decode() in line for line in lab.works.said)
+    assert any(f"steelyard node log 0x{request.job_id.hex()}" in line for line in lab.works.said)
+
+
+def log_of(lab: Lab, request: Request) -> list[str]:
+    return open_log(lab.works.vault.logs.sealed(request.job_id), lab.works.private)
 
 
 def test_the_fee_of_a_failed_job_goes_to_the_provider_after_the_window(lab: Lab) -> None:

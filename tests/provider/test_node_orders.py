@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from compute.provider.journal import Step
-from compute.sandbox import Sandbox
+from compute.sandbox import Sandbox, most_memory
 from marketplace.core import bundle, envelope
 from marketplace.core.canonical import canonical, sha256
 from marketplace.core.cid import Cid
@@ -113,6 +113,21 @@ def test_an_algorithm_that_is_not_listed_is_rejected_where_custom_ones_may_not_r
     dataset = shop.works.publish(COUNT, slug="listed-only")
     shop.buyer.buy(dataset)
     assert shop.refused(lambda: shop.buyer.order(shop.works, dataset, CUSTOM)) == "algorithm-not-allowed"
+
+
+# What the machine does not have
+
+
+def test_an_algorithm_that_asks_for_more_memory_than_the_machine_has_is_rejected_unasked(shop: Shop) -> None:
+    assert most_memory() < 1 << 40, "this test needs a machine of less than 1 TiB"
+    hungry = algorithm("hungry", COUNT_ROWS, limits=f"memory_bytes = {1 << 40}")
+    dataset = shop.works.publish(hungry, slug="for-giants", custom=CustomAlgorithms.approval)
+    shop.buyer.buy(dataset, 2)
+    custom = algorithm("hungry-too", COUNT_ROWS, limits=f"memory_bytes = {most_memory() + 1}")
+    for data in (hungry, custom):
+        assert shop.refused(lambda data=data: shop.buyer.order(shop.works, dataset, data)) == (
+            "needs-too-much-memory"
+        )
 
 
 # Specs
