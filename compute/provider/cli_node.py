@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import ExitStack
 from typing import Annotated, Any
 
 import typer
 
+from compute.provider.alone import alone_in, alone_with
 from compute.provider.home import journal_of, outputs_of, vault_of
+from compute.provider.job_logs import open_log
 from compute.provider.journal import Entry
 from compute.provider.node import Node, Place
+from compute.provider.place import check_key, registered_key
 from compute.provider.reporter import Reporter
 from compute.provider.runner import Keys, Runner
 from compute.sandbox import Sandbox
 from marketplace.chain.client import ETHER
 from marketplace.cli.output import table
-from marketplace.cli.session import NODE_WALLET, SEALING_KEY, session
+from marketplace.cli.session import NODE_WALLET, SEALING_KEY, Session, parse_job_id, session
+from marketplace.errors import RefusedError
 
 
 def node_init(
@@ -25,36 +30,75 @@ def node_init(
         float, typer.Option(min=0, max=10, help="ether that the node should hold for its gas")
     ] = 0.1,
 ) -> None:
-    """Make the node's keys, register them for your wallet, and give the node its gas."""
+    """Make the node's keys, register them for your wallet, and give the node its gas; repeat it where it failed."""
     here = session(context)
+    owner = here.account  # first, so that no key is made with a passphrase that is not the wallet's
     if NODE_WALLET not in here.keyring.wallets():
         here.keyring.new_wallet(NODE_WALLET)
     if SEALING_KEY not in here.keyring.sealing_keys():
         here.keyring.new_sealing_key(SEALING_KEY)
     node, sealing = here.keyring.wallets()[NODE_WALLET], here.keyring.sealing_keys()[SEALING_KEY]
-    sent = here.chain.send("ParticipantRegistry", "setNode", (node, sealing), here.account)
+    sent = None
+    if not _is_registered(here, node, sealing):
+        sent = here.chain.send("ParticipantRegistry", "setNode", (node, sealing), owner)
     missing = int(gas * ETHER) - here.chain.ether(node)
     if missing > 0:
-        here.chain.pay(here.account, node, missing)
+        here.chain.pay(owner, node, missing)
     here.output.result(
-        {"provider": here.address, "node": node, "transaction": sent.transaction, "gas": sent.gas_used},
+        {
+            "provider": here.address,
+            "node": node,
+            "transaction": sent.transaction if sent else None,
+            "gas": sent.gas_used if sent else 0,
+        },
         [
-            f"node {node} registered for {here.address}",
+            f"node {node} {'registered' if sent else 'is registered already'} for {here.address}",
             f"it holds {here.chain.ether(node) / ETHER:g} ether for the gas of its receipts",
         ],
         then="steelyard node run",
     )
 
 
+def _is_registered(here: Session, node: str, sealing: bytes) -> bool:
+    """Whether the chain has this home's keys as the provider's."""
+    return (
+        registered_key(here.chain, here.address) == node
+        and here.chain.sealing_key_of(here.address) == sealing
+    )
+
+
 def node_run(context: typer.Context) -> None:
     """Follow the chain and run the jobs that your terms permit, until Ctrl-C."""
     here = session(context)
+    with ExitStack() as held:
+        held.enter_context(alone_in(here.home))
+        held.enter_context(alone_with(_registered_node(here), here.deployment))
+        _serve(here)
+
+
+def _registered_node(here: Session) -> str:
+    """The address of this home's node. Raises RefusedError unless the chain has this home's keys as the provider's."""
+    node, sealing = here.keyring.wallets().get(NODE_WALLET), here.keyring.sealing_keys().get(SEALING_KEY)
+    if node is None or sealing is None:
+        raise RefusedError("this home has no node yet", got=here.home, do="Make one: steelyard node init")
+    check_key(here.chain, here.address, node)
+    if not _is_registered(here, node, sealing):
+        raise RefusedError(
+            "this node's sealing key is not the registered one: it could open no order",
+            got="0x" + sealing.hex(),
+            expected="0x" + here.chain.sealing_key_of(here.address).hex(),
+            do="Register it: steelyard node init",
+        )
+    return node
+
+
+def _serve(here: Session) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     account = here.keyring.wallet(NODE_WALLET)
     sealing = here.keyring.sealing_key(SEALING_KEY)
-    with Sandbox() as sandbox:
+    with Sandbox() as sandbox:  # whose making removes what killed nodes left
         isolation = sandbox.probe()
         vault, outputs = vault_of(here), outputs_of(here)
         place = Place(
@@ -76,6 +120,16 @@ def node_status(context: typer.Context) -> None:
     rows = [_entry_json(entry) for entry in journal_of(here).entries(active=False)]
     cells = [(row["job"], row["step"], row["note"]) for row in rows]
     here.output.result({"jobs": rows}, [table("Jobs at this node", ("job", "step", "note"), cells)])
+
+
+def node_log(
+    context: typer.Context, job: Annotated[str, typer.Argument(help="the job's id, 0x and 64 hex digits")]
+) -> None:
+    """Print what a job's algorithm wrote here; nobody but you can read it."""
+    here = session(context)
+    parts = vault_of(here).logs.sealed(parse_job_id(job))
+    lines = open_log(parts, here.keyring.sealing_key(SEALING_KEY).private)
+    here.output.result({"job": job, "lines": lines}, lines or ["the algorithm wrote nothing"])
 
 
 def _entry_json(entry: Entry) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from compute.provider.journal import Entry, Journal, Step
 from compute.provider.vault import Vault
 from marketplace.chain.client import Chain
 from marketplace.core.events import AccessBought
-from marketplace.errors import RefusedError
+from marketplace.errors import NotFoundError, RefusedError
 from marketplace.storage import ContentStore
 
 Say = Callable[[str], None]
@@ -53,14 +53,7 @@ class Place:
 
     def check_key(self) -> None:
         """Raises RefusedError unless this node's key is the one that the provider registered: others cannot answer."""
-        registered = self.chain.node_of(self.owner)
-        if registered != self.account.address:
-            raise RefusedError(
-                "this node's key is not the registered one: it answers nothing",
-                got=self.account.address,
-                expected=registered,
-                do="Run the node from the home that holds that key, or register this one by `steelyard node init`.",
-            )
+        check_key(self.chain, self.owner, self.account.address)
 
     def is_ours(self, entry: Entry) -> bool:
         """Whether the job was bought on a dataset of this vault.
@@ -71,6 +64,26 @@ class Place:
         digest, buyer = entry.request.offer_digest, entry.request.buyer
         bought = self.chain.logs(types=(AccessBought,), offer_digest=digest, buyer=buyer)
         return any(event.asset_id in self.vault.tokens() for event in bought)
+
+
+def registered_key(chain: Chain, owner: str) -> str | None:
+    """Address of the node that the provider registered, if there is one."""
+    try:
+        return chain.node_of(owner)
+    except NotFoundError:
+        return None
+
+
+def check_key(chain: Chain, owner: str, address: str) -> None:
+    """Raises RefusedError unless `address` is the node that the provider `owner` registered."""
+    registered = registered_key(chain, owner)
+    if registered != address:
+        raise RefusedError(
+            "this node's key is not the registered one: it answers nothing",
+            got=address,
+            expected=registered or f"a node that {owner} registered; there is none",
+            do="Register it by `steelyard node init`, or run the node from the home that holds the registered key.",
+        )
 
 
 def rejected(entry: Entry, code: str, detail: str) -> Entry:

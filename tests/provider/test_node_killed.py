@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from compute.sandbox import Sandbox
+from compute.sandbox import Sandbox, cgroup
 from compute.sandbox.scratch import default_root
 from marketplace.core.events import JobSettled, ReceiptSubmitted
 from marketplace.core.job import State
@@ -56,6 +56,11 @@ def runs_of(pid: int) -> list[Path]:
     return list(default_root().glob(f"run-{pid}-*/job-*/0"))
 
 
+def groups_of(pid: int) -> list[Path]:
+    """Control groups that a node made for its jobs."""
+    return [path for place in cgroup.find().folders() for path in place.glob(f"steelyard-{pid}-*")]
+
+
 @pytest.mark.slow
 def test_a_node_killed_in_the_middle_of_a_run_goes_on_after_its_restart_and_settles_once(
     town: Town, sandbox: Sandbox, tmp_path: Path
@@ -72,11 +77,17 @@ def test_a_node_killed_in_the_middle_of_a_run_goes_on_after_its_restart_and_sett
     buyer.buy(dataset)
     with node_process(home) as (process, _):
         request = buyer.order(works, dataset, SLOW)
-        wait_until(lambda: runs_of(process.pid), "the data in the sandbox")
+        (data,) = wait_until(lambda: runs_of(process.pid), "the data in the sandbox")
+        wait_until(lambda: groups_of(process.pid) or not cgroup.find().folders(), "the sandbox's groups")
         process.kill()
         process.wait(10)
+    killed = process.pid
+    assert data.read_bytes() == TABLE  # nobody was left to remove it
     assert town.market.chain.job(request.job_id).state is State.open
     with node_process(home) as (process, lines):
+        assert not data.exists()
+        assert not list(default_root().glob(f"run-{killed}-*"))
+        assert not groups_of(killed)
         assert await_state(town, request) is State.settled
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
@@ -84,4 +95,4 @@ def test_a_node_killed_in_the_middle_of_a_run_goes_on_after_its_restart_and_sett
     assert buyer.result(request) == {"result.json": b'{"rows":%d}' % (len(TABLE.splitlines()) - 1)}
     for kind in (ReceiptSubmitted, JobSettled):
         assert len(town.market.chain.logs(types=(kind,), job_id=request.job_id)) == 1
-    assert not list(default_root().glob(f"run-{process.pid}-*"))
+    assert not list(default_root().glob(f"run-{process.pid}-*"))  # the second one's own
