@@ -120,7 +120,7 @@ def test_a_permit_for_too_little_is_refused_in_words(market: RunningMarket, asse
     offer = market.offer(asset)
     permit = market.chain.permit(market.buyer, offer.price - 1, market.chain.block_time() + 600)
     arguments = (offer.to_tuple(), market.sign(offer, market.provider), 1, permit)
-    with pytest.raises(RefusedError, match="the market may take 1.999999 EUR, and 2 EUR are needed"):
+    with pytest.raises(RefusedError, match=r"the market may take 1\.999999 EUR, and 2 EUR are needed"):
         market.chain.send("Market", "buyWithPermit", arguments, market.buyer)
 
 

@@ -161,7 +161,7 @@ def test_listings_that_cannot_be_read_are_noted_and_hide_no_other(
     vandal = town.market.account("cli vandal")
     town.market.chain.send("AssetRegistry", "publish", (1, b"\1" * 32, b"\2" * 32), vandal)
     ran = command(empty_home, "dataset", "list", "valve")
-    assert [row["slug"] for row in ran.value["datasets"]] == ["valves"]
+    assert "valves" in [row["slug"] for row in ran.value["datasets"]]
     assert "left out" in json.loads(ran.err.splitlines()[0])["note"]
     nothing = command(empty_home, "dataset", "list", "nothing of the kind").value
     assert nothing == {"datasets": [], "next": "steelyard dataset list"}
