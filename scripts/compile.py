@@ -44,15 +44,15 @@ def node_binary() -> Path:
 def install_compiler(folder: Path) -> None:
     """Puts npm's solc where py-solc-x looks for a native one, so that nothing is downloaded.
 
-    solcjs prints a line about SMT solvers before its JSON, which is dropped, and cuts long output short where it
-    writes into a pipe, so it writes into a file first.
+    solcjs prints a line about SMT solvers before its JSON, which is dropped. It reads a pipe that is not full yet as an
+    error, and cuts long output short where it writes into one: both go through files.
     """
     solcjs = ROOT / "node_modules" / "solc" / "solc.js"
     if not solcjs.is_file():
         sys.exit("npm's solc is missing: run scripts/setup first")
     node, script = shlex.quote(str(node_binary())), shlex.quote(str(solcjs))
     wrapper = folder / f"solc-v{VERSION}"
-    command = f'{node} {script} "$@" > "$0.out" && sed "1{{/^>>>/d;}}" "$0.out"'
+    command = f'cat > "$0.in" && {node} {script} "$@" < "$0.in" > "$0.out" && sed "1{{/^>>>/d;}}" "$0.out"'
     wrapper.write_text(f"#!/bin/sh\n{command}\n", encoding="utf-8")
     wrapper.chmod(0o755)
 
