@@ -92,6 +92,7 @@ def test_an_unknown_algorithm_is_not_found() -> None:
         bundle_of("nothing")
 
 
+@pytest.mark.slow
 def test_a_trained_model_passes_the_release_and_scores_well(run_bundle: Runner, tmp_path: Path) -> None:
     run = run_bundle(
         csv_of(table()), {"target": "fault", "epochs": 40, "batch_size": 32, "hidden_layers": [16]}

@@ -59,6 +59,7 @@ def widest(text: str) -> int:
 # A job: what comes next, and what does not
 
 
+@pytest.mark.slow
 def test_each_step_of_a_job_names_the_next_and_none_is_taken_twice(
     command: Command, works: Works, listed: Dataset, buyer_home: Home, tmp_path: Path
 ) -> None:
