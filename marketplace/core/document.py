@@ -47,8 +47,11 @@ class Document(BaseModel):
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Raises InputError naming the field that does not fit."""
-        return cls.of(parse_canonical(data, what=cls.WHAT))
+        """Raises InputError naming the field that does not fit, or where `data` is not what `to_bytes` writes."""
+        found = cls.of(parse_canonical(data, what=cls.WHAT))
+        if found.to_bytes() != data:  # a field left out that has a default, or true for 1
+            raise InputError(f"{cls.WHAT} is written otherwise", expected=found.to_bytes().decode()[:300])
+        return found
 
     @classmethod
     def of(cls, value: Any) -> Self:
