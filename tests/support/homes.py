@@ -39,12 +39,12 @@ class Home:
         }
         return {f"STEELYARD_{name}": value for name, value in (found | self.settings).items()}
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """A command as a process of its own; the caller ends it."""
+    def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
+        """A command as a process of its own; the caller ends it. environment: more variables, by their full names."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("STEELYARD_")}
         return subprocess.Popen(
             [str(STEELYARD), *words],
-            env=kept | self.environment,
+            env=kept | self.environment | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
