@@ -8,6 +8,7 @@ SteelyardError              exit 1, HTTP 500   something in Steelyard itself
 ├── RefusedError            exit 1, HTTP 403   a rule said no: terms, a contract, the sandbox, an approval
 │   └── TooManyError        exit 1, HTTP 429   the same was asked too often; later it may be asked again
 └── UnavailableError        exit 1, HTTP 503   a service did not answer or a disk is full; nothing was lost
+    └── FullError           exit 1, HTTP 507   a disk is full, or what a store may take of it
 """
 
 from __future__ import annotations
@@ -80,12 +81,30 @@ class RefusedError(SteelyardError):
 
 
 class TooManyError(RefusedError):
-    """The same was asked too often; later it may be asked again."""
+    """The same was asked too often; after `retry_after` seconds it may be asked again."""
 
     http_status = 429
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        got: object = None,
+        expected: object = None,
+        do: str | None = None,
+        retry_after: float = 1.0,
+    ) -> None:
+        super().__init__(what, got=got, expected=expected, do=do)
+        self.retry_after = retry_after
 
 
 class UnavailableError(SteelyardError):
     """A service did not answer or a disk is full; nothing was lost, the same call may be tried again."""
 
     http_status = 503
+
+
+class FullError(UnavailableError):
+    """A disk is full, or what a store may take of it; nothing was lost, later the same call may be tried again."""
+
+    http_status = 507

@@ -224,7 +224,7 @@ def show(tallies: dict[str, Tally], seconds: float, *, as_json: bool) -> None:
     Console(width=100).print(table)
     for name, tally in tallies.items():
         for what, data in tally.faults:
-            sys.stdout.write(f"{name}: {what}\n  {data[:2_000]!r}\n")
+            sys.stdout.write(f"{name}: {what}\n  {data[:4_000]!r}\n")
 
 
 if __name__ == "__main__":

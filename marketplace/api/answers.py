@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 from collections.abc import Callable
-from typing import Annotated
+from http import HTTPStatus
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from marketplace.core.canonical import JsonValue, parse_json
 from marketplace.core.eip712 import parse_value
 from marketplace.core.ids import Did, kind_of
-from marketplace.errors import InputError, NotFoundError, SteelyardError, TooLargeError
+from marketplace.errors import InputError, NotFoundError, SteelyardError, TooLargeError, TooManyError
 
 SECONDS_PER_BODY = 60.0
 _THROWN_AWAY = 2 * 1024 * 1024
+
+
+class Problem(BaseModel):
+    """Why not: what happened, what was got, what was expected, what to do. error: its kind."""
+
+    error: str
+    what: str
+    got: str | None
+    expected: str | None
+    do: str | None
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The refusals of a route, for its documentation."""
+    return {
+        status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in sorted(statuses)
+    }
 
 
 def add_error_answers(app: FastAPI) -> None:
@@ -31,9 +52,29 @@ def add_error_answers(app: FastAPI) -> None:
 async def _steelyard_error(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, SteelyardError):
         raise error
-    # The rest of a body that is too large is not read, so the connection cannot serve another request.
-    headers = {"connection": "close"} if isinstance(error, TooLargeError) else None
+    return error_answer(error)
+
+
+def error_answer(error: SteelyardError) -> JSONResponse:
+    """An error of ours as the answer to a request."""
+    headers = {}
+    if isinstance(error, TooLargeError):
+        # The rest of the body is not read, so the connection cannot serve another request.
+        headers["connection"] = "close"
+    if isinstance(error, TooManyError):
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
     return JSONResponse(error.to_json(), status_code=error.http_status, headers=headers)
+
+
+def raw_answer(error: SteelyardError) -> bytes:
+    """An error of ours as bytes, for a connection that is closed before anything is read from it."""
+    body = json.dumps(error.to_json()).encode()
+    status = HTTPStatus(error.http_status)
+    head = (
+        f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
+        f"connection: close\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

@@ -30,7 +30,9 @@ from marketplace.api.answers import (
     add_error_answers,
     asset_id,
     json_body,
+    problems,
 )
+from marketplace.api.limits import PerClient, Rate, asking
 from marketplace.api.progress import ProgressBoard, Reporter
 from marketplace.api.pulse import Pulse
 from marketplace.api.serving import SECONDS_TO_FINISH, serve_app
@@ -53,6 +55,9 @@ T = TypeVar("T")
 
 MAX_PROGRESS = 4_096
 """Bytes of a progress message."""
+
+REQUESTS = Rate(per_second=100, burst=1_000)
+"""Of one client."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,8 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
             thread.join(SECONDS_TO_FINISH)  # a silent endpoint may hold it longer; nothing is lost by leaving
 
 
-def create_app(hub: Hub) -> FastAPI:
-    """The hub as an ASGI application."""
+def create_app(hub: Hub, *, requests: Rate = REQUESTS) -> FastAPI:
+    """The hub as an ASGI application. requests: what one client may ask."""
     board = ProgressBoard(hub.domain)
 
     @asynccontextmanager
@@ -113,7 +118,14 @@ def create_app(hub: Hub) -> FastAPI:
         yield
         hub.pulse.close()
 
-    app = FastAPI(title="Steelyard hub", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Steelyard hub",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses=problems(404, 422, 429, 503),
+    )
+    app.add_middleware(PerClient, rate=requests)
     add_error_answers(app)
     _add_catalogue(app, hub)
     _add_jobs(app, hub, board)
@@ -177,9 +189,9 @@ def _add_jobs(app: FastAPI, hub: Hub, board: ProgressBoard) -> None:
         with database.read() as connection:
             return _known(get(connection, Job, job), "job", views.hexed(job)).job_id
 
-    async def place_in_stream(job: bytes = Depends(known_job)) -> AsyncIterator[bytes]:
+    async def place_in_stream(request: Request, job: bytes = Depends(known_job)) -> AsyncIterator[bytes]:
         # Before the answer begins, so that it can still be a refusal.
-        with streams.place():
+        with streams.place(asking(request.scope)):
             yield job
 
     @app.get("/jobs/{job}")
@@ -196,7 +208,12 @@ def _add_jobs(app: FastAPI, hub: Hub, board: ProgressBoard) -> None:
         async for event in streams.follow(job):
             yield event
 
-    @app.post("/jobs/{job}/progress", status_code=202)
+    @app.post(
+        "/jobs/{job}/progress",
+        status_code=202,
+        responses=problems(403, 413),
+        openapi_extra={"requestBody": _PROGRESS_BODY},
+    )
     async def post_progress(job: JobPath, request: Request) -> dict[str, Any]:
         """Takes `{"progress": Progress, "signature": 0x...}` from the present node of the job's provider."""
         progress, signature = _signed_progress(await json_body(request, limit=MAX_PROGRESS))
@@ -207,6 +224,35 @@ def _add_jobs(app: FastAPI, hub: Hub, board: ProgressBoard) -> None:
         board.post(progress, signature, await run_in_threadpool(_reporter, database, job))
         hub.pulse.beat()
         return {"job": views.hexed(job), "sequence": progress.sequence}
+
+
+_PROGRESS_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["progress", "signature"],
+                "properties": {
+                    "progress": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "required": ["jobId", "sequence", "stage", "done", "of"],
+                        "properties": {
+                            "jobId": {"type": "string", "pattern": "^0x[0-9a-f]{64}$"},
+                            "sequence": {"type": "integer", "minimum": 0, "maximum": 2**48 - 1},
+                            "stage": {"type": "string", "minLength": 1, "maxLength": 64},
+                            "done": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+                            "of": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+                        },
+                    },
+                    "signature": {"type": "string", "pattern": "^0x[0-9a-f]{130}$"},
+                },
+            }
+        }
+    },
+}
 
 
 def _reached(connection: Connection) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from marketplace.api.limits import Buckets, Rate
 from marketplace.core.eip712 import Domain
 from marketplace.core.job import Progress, State
-from marketplace.errors import InputError, IntegrityError, NotFoundError, RefusedError, TooManyError
+from marketplace.errors import InputError, IntegrityError, NotFoundError, RefusedError
 
 MAX_STAGE = 64
 """Characters of a stage."""
@@ -24,9 +25,8 @@ MAX_STAGE = 64
 MAX_JOBS = 10_000
 """Jobs remembered; the one that was quiet longest is forgotten first."""
 
-RATE = 10.0
-BURST = 40.0
-"""Messages of one job: RATE per second in the long run, BURST at once."""
+RATE = Rate(per_second=10, burst=40)
+"""Messages of one job."""
 
 
 @dataclass(frozen=True)
@@ -37,28 +37,18 @@ class Reporter:
     node: str | None
 
 
-@dataclass
-class _Line:
-    """One job's last message, and what it may still send (a token bucket)."""
-
-    last: Progress
-    tokens: float
-    at: float
-
-
 class ProgressBoard:
     """The last message of every job. Safe to use from several threads."""
 
     def __init__(self, domain: Domain, clock: Callable[[], float] = time.monotonic) -> None:
         self._domain = domain
-        self._clock = clock
-        self._lines: OrderedDict[bytes, _Line] = OrderedDict()
+        self._buckets = Buckets(RATE, clock)
+        self._last: OrderedDict[bytes, Progress] = OrderedDict()
         self._lock = threading.Lock()
 
     def last(self, job_id: bytes) -> Progress | None:
         with self._lock:
-            line = self._lines.get(job_id)
-            return line.last if line else None
+            return self._last.get(job_id)
 
     def post(self, progress: Progress, signature: bytes, reporter: Reporter | None) -> None:
         """Keeps the message.
@@ -92,22 +82,16 @@ class ProgressBoard:
 
     def _keep(self, progress: Progress) -> None:
         with self._lock:
-            now, line = self._clock(), self._lines.get(progress.job_id)
-            if line and progress.sequence <= line.last.sequence:
+            last = self._last.get(progress.job_id)
+            if last and progress.sequence <= last.sequence:
                 raise RefusedError(
-                    "progress does not rise",
-                    got=progress.sequence,
-                    expected=f"more than {line.last.sequence}",
+                    "progress does not rise", got=progress.sequence, expected=f"more than {last.sequence}"
                 )
-            tokens = min(BURST, line.tokens + (now - line.at) * RATE) if line else BURST
-            if tokens < 1:
-                raise TooManyError(
-                    "too much progress", expected=f"at most {RATE:g} messages a second", do="Send fewer."
-                )
-            self._lines[progress.job_id] = _Line(progress, tokens - 1, now)
-            self._lines.move_to_end(progress.job_id)
-            if len(self._lines) > MAX_JOBS:
-                self._lines.popitem(last=False)
+            self._buckets.take(progress.job_id, 1, "messages of one job")
+            self._last[progress.job_id] = progress
+            self._last.move_to_end(progress.job_id)
+            if len(self._last) > MAX_JOBS:
+                self._last.popitem(last=False)
 
 
 def _check_stage(progress: Progress) -> None:

@@ -11,12 +11,14 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
+from marketplace.api.connections import MAX_HEAD, Connection
 from marketplace.errors import UnavailableError
 
 SECONDS_TO_FINISH = 3
 """What running answers get when the server stops."""
 
-MAX_CONNECTIONS = 2_000
+SECONDS_IDLE = 5
+"""Between an answer and the first byte of the next request."""
 
 
 class _Server(uvicorn.Server):
@@ -77,16 +79,24 @@ def serve_app(
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound = listener.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_graceful_shutdown=SECONDS_TO_FINISH,
-            server_header=False,
-        )
-        server = _Server(config, lambda: ready(f"http://{shown}:{bound}"), stopping)
+        server = _Server(configuration(app), lambda: ready(f"http://{shown}:{bound}"), stopping)
         server.run(sockets=[listener])
+
+
+def configuration(app: FastAPI) -> uvicorn.Config:
+    """How an application is served: HTTP/1.1 alone, every wait with an end."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        proxy_headers=False,  # whoever reaches the port could say to be anyone
+        log_level="error",  # a warning for each malformed request would let anyone fill the log
+        access_log=False,
+        h11_max_incomplete_event_size=MAX_HEAD,
+        timeout_keep_alive=SECONDS_IDLE,
+        timeout_graceful_shutdown=SECONDS_TO_FINISH,
+        server_header=False,
+    )
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -8,6 +8,7 @@ cancels the generator when the client goes.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,10 +22,12 @@ from marketplace.api.views import job_json, progress_json
 from marketplace.catalogue.rows import Job
 from marketplace.catalogue.schema import Database, get
 from marketplace.core.job import END_STATES, Progress
-from marketplace.errors import UnavailableError
+from marketplace.errors import TooManyError, UnavailableError
 
 MAX_STREAMS = 500
 """Streams open at one time."""
+
+MAX_PER_CLIENT = 50
 
 PATIENCE = 5.0
 """Seconds after which a stream looks for itself, should a beat be missed."""
@@ -37,20 +40,22 @@ class Streams:
         self._database = database
         self._board = board
         self._pulse = pulse
-        self._open = 0
+        self._open: Counter[str] = Counter()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Room for one stream. Raises UnavailableError where there is none."""
-        if self._open >= MAX_STREAMS:
-            raise UnavailableError(
-                "too many streams are open", expected=f"at most {MAX_STREAMS}", do="Ask /jobs/{id} instead."
-            )
-        self._open += 1
+    def place(self, client: str) -> Iterator[None]:
+        """Room for one stream. Raises UnavailableError where there is none, TooManyError where the client has many."""
+        do = "Ask /jobs/{id} instead."
+        if self._open.total() >= MAX_STREAMS:
+            raise UnavailableError("too many streams are open", expected=f"at most {MAX_STREAMS}", do=do)
+        if self._open[client] >= MAX_PER_CLIENT:
+            raise TooManyError("too many streams of one client", expected=f"at most {MAX_PER_CLIENT}", do=do)
+        self._open[client] += 1
         try:
             yield
         finally:
-            self._open -= 1
+            self._open[client] -= 1
+            self._open += Counter()  # forgets clients without a stream
 
     async def follow(self, job_id: bytes) -> AsyncIterator[ServerSentEvent]:
         """The job's events until it has ended, has been reorganised away, or the server stops."""

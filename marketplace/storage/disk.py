@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from marketplace.errors import UnavailableError
+from marketplace.errors import FullError, UnavailableError
 
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -34,12 +34,10 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def disk_error(what: str, error: OSError) -> UnavailableError:
     """The error of ours for one of the operating system's: what failed, why, what to do."""
-    do = (
-        "Free some space and try again."
-        if error.errno in _FULL
-        else "Check the path and its permissions, then try again."
-    )
-    return UnavailableError(what, got=error.strerror or type(error).__name__, do=do)
+    got = error.strerror or type(error).__name__
+    if error.errno in _FULL:
+        return FullError(what, got=got, do="Free some space and try again.")
+    return UnavailableError(what, got=got, do="Check the path and its permissions, then try again.")
 
 
 def _write_through(path: Path, data: bytes) -> None:

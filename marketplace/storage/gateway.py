@@ -12,11 +12,13 @@ import httpx
 
 from marketplace.core.cid import Cid
 from marketplace.errors import (
+    FullError,
     InputError,
     IntegrityError,
     NotFoundError,
     RefusedError,
     SteelyardError,
+    TooManyError,
     UnavailableError,
 )
 from marketplace.storage.ports import MAX_BLOCK, check_block
@@ -29,12 +31,19 @@ _REFUSALS: dict[int, type[SteelyardError]] = {
     403: RefusedError,
     413: InputError,
     422: InputError,
+    429: TooManyError,
     502: IntegrityError,
+    507: FullError,
 }
+_TOO_MANY = 429
+_SECONDS = re.compile("[1-9][0-9]?")
 
 
 class GatewayStore:
-    """A `ContentStore` behind `GET`, `HEAD` and `PUT <url>/ipfs/<cid>`, for many threads; it retries nothing."""
+    """A `ContentStore` behind `GET`, `HEAD` and `PUT <url>/ipfs/<cid>`, for many threads.
+
+    It retries nothing, but waits where the gateway says that it is asked too much, for as long as an answer may take.
+    """
 
     def __init__(self, url: str, *, timeout: float = 10.0) -> None:
         """url: http or https, without `/ipfs`. timeout: seconds of silence, and half of what a whole answer may take.
@@ -88,10 +97,20 @@ class GatewayStore:
 
     def _ask(self, method: str, cid: Cid, body: bytes | None = None) -> tuple[int, bytes]:
         """The status and the body, of at most MAX_BLOCK bytes."""
+        deadline = time.monotonic() + 2 * self._timeout
+        while True:
+            status, answer, wait = self._asked(method, cid, body)
+            if status != _TOO_MANY or not wait or time.monotonic() + wait > deadline:
+                return status, answer
+            time.sleep(wait)
+
+    def _asked(self, method: str, cid: Cid, body: bytes | None) -> tuple[int, bytes, int]:
+        """The status, the body, and the seconds to wait as the gateway says, 0 where it does not."""
         try:
             with self._client.stream(method, f"{self.url}/ipfs/{cid}", content=body) as response:
                 limit = MAX_BLOCK if response.status_code == 200 else _MAX_ANSWER
-                return response.status_code, self._body(response, cid, limit)
+                wait = _SECONDS.fullmatch(response.headers.get("retry-after", ""))
+                return response.status_code, self._body(response, cid, limit), int(wait[0]) if wait else 0
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise UnavailableError(
                 f"the gateway at {self.url} gave no answer",

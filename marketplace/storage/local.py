@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from marketplace.core.cid import Cid
 from marketplace.errors import IntegrityError, NotFoundError
 from marketplace.storage.disk import disk_error, write_atomically
 from marketplace.storage.ports import MAX_BLOCK, check_block
+from marketplace.storage.room import Room
 
 
 class LocalStore:
     """A `ContentStore` in a folder, which several processes may share."""
 
-    def __init__(self, folder: Path) -> None:
-        """folder: made at the first `put` if it is not there."""
+    def __init__(self, folder: Path, *, quota: int | None = None) -> None:
+        """folder: made at the first `put` if it is not there. quota: bytes that all blocks may take; None: the disk's.
+
+        With a quota, what lies there is counted, which raises UnavailableError if it cannot be read.
+        """
         self._folder = Path(folder)
+        self._room = None if quota is None else Room(self._folder, quota)
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self._folder)!r})"
 
     def put(self, cid: Cid, block: bytes) -> None:
-        """As `ContentStore.put`; the block is on the disk when this returns."""
+        """As `ContentStore.put`; the block is on the disk when this returns. Raises FullError beyond the quota."""
         check_block(cid, block)
         path = self.path_of(cid)
         try:
@@ -29,7 +35,8 @@ class LocalStore:
                 return
         except OSError as error:
             raise disk_error(f"block {cid} could not be stored", error) from error
-        write_atomically(path, block)
+        with self._room.taking(len(block)) if self._room else nullcontext():
+            write_atomically(path, block)
 
     def get(self, cid: Cid) -> bytes:
         """As `ContentStore.get`."""

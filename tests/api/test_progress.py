@@ -93,12 +93,12 @@ def test_a_node_that_posts_without_end_is_slowed_down_and_other_jobs_are_not() -
         message = Progress(job, sequence, "training", 0, 0)
         lines.post(message, bytes(NODE.unsafe_sign_hash(message.digest(DOMAIN)).signature), reporter)
 
-    for sequence in range(int(board.BURST)):
+    for sequence in range(int(board.RATE.burst)):
         post(sequence)
     with pytest.raises(TooManyError):
         post(1_000)
     post(1, job=b"\x01" * 32)
-    now[0] = 1 / board.RATE
+    now[0] = 1 / board.RATE.per_second
     post(1_000)
     last = lines.last(JOB)
     assert last and last.sequence == 1_000

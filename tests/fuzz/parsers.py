@@ -252,7 +252,8 @@ def _formats() -> list[Parser]:
     def again(form: Format) -> Callable[[bytes], None]:
         def read(data: bytes) -> None:
             clean = rewrite(form, data)
-            assert rewrite(form, clean) == clean, "what was rewritten is rewritten otherwise"
+            if len(clean) < 16_384:  # not a bomb that is allowed, twice
+                assert rewrite(form, clean) == clean, "what was rewritten is rewritten otherwise"
 
         return read
 

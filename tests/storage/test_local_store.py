@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from marketplace.core.cid import Cid
 from marketplace.core.unixfs import LEAF
-from marketplace.errors import UnavailableError
+from marketplace.errors import FullError, UnavailableError
 from marketplace.storage import GatewayStore, LocalStore, put_file, write_atomically
 
 
@@ -39,7 +40,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_is_said_and_leaves_nothing_half_written(tiny_disk: Path) -> None:
     store = LocalStore(tiny_disk)
-    with pytest.raises(UnavailableError, match="Free some space"):
+    with pytest.raises(FullError, match="Free some space"):
         put_file(BytesIO(os.urandom(4 * LEAF)), store)
     kept = files_in(tiny_disk)
     assert len(kept) == 2
@@ -48,7 +49,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(tiny_disk: Path) ->
 
 
 def test_a_full_disk_behind_a_gateway_is_said_too(tiny_disk: Path, serve: Callable[[Path], str]) -> None:
-    with GatewayStore(serve(tiny_disk)) as store, pytest.raises(UnavailableError, match="Free some space"):
+    with GatewayStore(serve(tiny_disk)) as store, pytest.raises(FullError, match="Free some space"):
         put_file(BytesIO(os.urandom(4 * LEAF)), store)
     assert len(files_in(tiny_disk)) == 2
 
@@ -58,7 +59,7 @@ def test_a_limit_on_file_sizes_is_said_and_leaves_nothing_half_written(tmp_path:
 import resource, sys
 from pathlib import Path
 from marketplace.core.cid import Cid
-from marketplace.errors import UnavailableError
+from marketplace.errors import FullError, UnavailableError
 from marketplace.storage import LocalStore
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 store = LocalStore(Path(sys.argv[1]))
@@ -150,3 +151,24 @@ def test_writing_atomically_replaces_a_file_or_leaves_it(tmp_path: Path) -> None
     with pytest.raises(UnavailableError):
         write_atomically(path / "below", b"three")
     assert files_in(tmp_path) == [path]
+
+
+def test_a_store_with_a_quota_keeps_to_it_whatever_fails_and_whoever_writes_at_once(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, quota=10 * 4_096)
+    blocks = {Cid.of("raw", bytes([number])): bytes([number]) for number in range(40)}
+    in_the_way = store.path_of(next(iter(blocks)))
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(UnavailableError):
+        store.put(*next(iter(blocks.items())))
+    in_the_way.rmdir()
+
+    def put(block: tuple[Cid, bytes]) -> bool:
+        try:
+            store.put(*block)
+        except FullError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(put, blocks.items())) == 10
+    assert len(files_in(tmp_path)) == 10

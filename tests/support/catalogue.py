@@ -17,6 +17,7 @@ from eth_account.signers.local import LocalAccount
 from fastapi import FastAPI
 
 from marketplace.api.gateway import create_app
+from marketplace.api.serving import configuration
 from marketplace.core.cid import Cid
 from marketplace.core.dataset import Column, ColumnKind, Creator, Environment, Listing, TableFormat
 from marketplace.core.events import AssetPublished
@@ -29,9 +30,10 @@ from tests.support.chain import RunningMarket, running_market
 
 @contextlib.contextmanager
 def served(app: FastAPI) -> Iterator[str]:
-    """Serves an application in a thread on a free port."""
+    """Serves an application in a thread on a free port, as `serve_app` does."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
+        config = configuration(app)
+        config.timeout_graceful_shutdown = 1
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
