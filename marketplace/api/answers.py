@@ -37,9 +37,9 @@ class Problem(BaseModel):
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The refusals of a route, for its documentation."""
-    return {
-        status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in sorted(statuses)
-    }
+    # Not as `model`: that would be documented with the media type of the route's own answer.
+    content = {"application/json": {"schema": Problem.model_json_schema()}}
+    return {status: {"content": content, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
 def add_error_answers(app: FastAPI) -> None:

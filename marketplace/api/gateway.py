@@ -44,7 +44,10 @@ _BLOCK_HEADERS = {
 
 _RAW = "application/vnd.ipld.raw"
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
-_BLOCK_ANSWERS: dict[int | str, dict[str, Any]] = {200: {"content": {_RAW: _BYTES}}, **problems(404, 422, 502, 503)}
+_BLOCK_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {_RAW: _BYTES}},
+    **problems(404, 422, 502, 503),
+}
 
 
 def _cid(cid: str) -> Cid:
