@@ -21,7 +21,6 @@ from compute.sandbox.task import Limits
 
 _PREFIX = "steelyard-"
 _numbers = itertools.count()
-_SPARE_PROCESSES = 2  # bubblewrap and the supervisor
 _RESERVE = 256 * 1024 * 1024
 """Bytes of memory that stay with the node and the system."""
 
@@ -56,8 +55,13 @@ def find() -> Places:
 class Group:
     """The groups of one job, limited before anything enters them. Remove it when the job has ended."""
 
-    def __init__(self, places: Places, limits: Limits) -> None:
-        """Raises OSError if the kernel refuses a limit."""
+    def __init__(
+        self, places: Places, limits: Limits, *, spare_processes: int = 2, spare_bytes: int = 0
+    ) -> None:
+        """spare_processes, spare_bytes: what the wall itself needs beside the job.
+
+        Raises OSError if the kernel refuses a limit.
+        """
         self._places, name = places, new_name()
         self._folders = [place / name for place in places.folders()]
         self._memory, self._pids, self._cpu = (
@@ -66,24 +70,24 @@ class Group:
         try:
             for folder in self._folders:
                 folder.mkdir()
-            self._limit(limits)
+            self._limit(limits.memory_bytes + spare_bytes, limits.processes + spare_processes)
         except OSError:
             self.remove()
             raise
 
-    def _limit(self, limits: Limits) -> None:
+    def _limit(self, memory_bytes: int, processes: int) -> None:
         if self._memory is not None:
             new, old = ("memory.max", "memory.limit_in_bytes")
-            _write(self._memory / (new if self._places.unified else old), limits.memory_bytes)
+            _write(self._memory / (new if self._places.unified else old), memory_bytes)
             # Swap must not stretch the limit; where the kernel does not count it, none of it is to be used.
             with contextlib.suppress(OSError):
                 if self._places.unified:
                     _write(self._memory / "memory.swap.max", 0)
                 else:
                     _write(self._memory / "memory.swappiness", 0)
-                    _write(self._memory / "memory.memsw.limit_in_bytes", limits.memory_bytes)
+                    _write(self._memory / "memory.memsw.limit_in_bytes", memory_bytes)
         if self._pids is not None:
-            _write(self._pids / "pids.max", limits.processes + _SPARE_PROCESSES)
+            _write(self._pids / "pids.max", processes)
 
     @property
     def counts_memory(self) -> bool:

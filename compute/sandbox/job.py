@@ -19,6 +19,7 @@ from compute.sandbox.cgroup import Group, Places
 from compute.sandbox.launch import launch
 from compute.sandbox.logs import LineReader
 from compute.sandbox.task import Ending, Task
+from compute.sandbox.wall import Built
 from marketplace.errors import RefusedError, UnavailableError
 
 _TICK_MS = 20
@@ -37,7 +38,7 @@ class Ended:
 class Job:
     """The processes of one job and what watches them. Leaving the `with` ends and removes everything."""
 
-    def __init__(self, folder: Path, task: Task, uid: int | None, places: Places) -> None:
+    def __init__(self, folder: Path, task: Task, uid: int | None, places: Places, wall: Built) -> None:
         """folder: the job's own. uid: the job's own, or None for ours.
 
         Raises RefusedError if the sandbox cannot be set up, UnavailableError if the machine lacks room.
@@ -46,9 +47,14 @@ class Job:
         self._inner: int | None = None
         with ExitStack() as stack:
             try:
-                self._group = Group(places, task.limits)
+                self._group = Group(
+                    places,
+                    task.limits,
+                    spare_processes=wall.spare_processes,
+                    spare_bytes=wall.spare_bytes,
+                )
                 stack.callback(self._group.remove)
-                self._launched = launch(stack, folder, task, uid, self._group)
+                self._launched = launch(stack, folder, task, uid, self._group, wall)
             except OSError as error:
                 raise UnavailableError("the sandbox could not be started", got=error) from error
             stack.callback(self._forget_inner)
@@ -142,9 +148,9 @@ class Job:
             gone = "a call whose process did not outlive it"
             call = gone if number < 0 else seccomp.describe(number, architecture, argument)
             return Ended(Ending.forbidden_call, call=call)
-        if kind in ("memory", "cpu_time"):
+        if kind in ("memory", "cpu_time", "processes"):
             return Ended(Ending(kind))
-        message = " ".join(words) or self._launched.error_text() or "no message"
+        message = self._launched.error_text() or line or "no message"
         raise RefusedError(
             "the sandbox did not hold", got=message, do="Run the probe: it names what is missing."
         )
@@ -154,7 +160,7 @@ class Job:
         try:
             pid = json.loads(os.read(self._launched.information, 4096))["child-pid"]
             self._inner = os.pidfd_open(pid)
-        except (OSError, ValueError):  # bubblewrap failed before it had one
+        except (OSError, ValueError):  # the wall failed before it had one
             return
 
     def _forget_inner(self) -> None:
@@ -162,13 +168,13 @@ class Job:
             os.close(self._inner)
 
     def _end(self) -> None:
-        """Kill process 1: the kernel ends all others before bubblewrap sees it gone. Harmless if ended."""
+        """Kill process 1: the kernel ends all others before its parent sees it gone. Harmless if ended."""
         process = self._launched.process
         if process.poll() is not None:
             return
         try:
             if self._inner is None:
-                process.kill()  # takes process 1 with it, by --die-with-parent
+                process.kill()  # takes process 1 with it
             else:
                 signal.pidfd_send_signal(self._inner, signal.SIGKILL)
             process.wait(_GRACE_SECONDS)

@@ -12,9 +12,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from compute.sandbox import bubblewrap, layout, seccomp
+from compute.sandbox import layout, seccomp
 from compute.sandbox.cgroup import Group
 from compute.sandbox.task import Limits, Task
+from compute.sandbox.wall import Built, Ends
 from marketplace.errors import RefusedError
 
 _START_SECONDS = 60  # inputs that must be copied take their time
@@ -26,9 +27,9 @@ _SMALL_FILES = 65_536  # in /tmp and in /dev/shm
 class Launched:
     """A running sandbox. All descriptors are the runner's ends; `close` comes from the caller's stack.
 
-    process: the launcher, which became bubblewrap. log: the algorithm's stdout and stderr. report: the
-    supervisor's one line. information: bubblewrap's JSON with the pid of process 1. outputs: the folder
-    /data/outputs. errors: what launcher and bubblewrap wrote.
+    process: the launcher, which became the wall or waits for it. log: the algorithm's stdout and stderr. report: the
+    supervisor's one line. information: JSON with the pid whose end ends all. outputs: the folder
+    /data/outputs. errors: what launcher and wall wrote.
     """
 
     process: subprocess.Popen[bytes]
@@ -39,11 +40,13 @@ class Launched:
     errors: int
 
     def error_text(self) -> str:
-        """What launcher, bubblewrap or supervisor complained of."""
+        """What launcher or wall complained of."""
         return _error_text(self.errors)
 
 
-def launch(stack: ExitStack, folder: Path, task: Task, uid: int | None, group: Group) -> Launched:
+def launch(
+    stack: ExitStack, folder: Path, task: Task, uid: int | None, group: Group, wall: Built
+) -> Launched:
     """Start the sandbox; returns once its file systems stand.
 
     stack: closes the descriptors. folder: the job's own. uid: the job's, or None for our own.
@@ -61,9 +64,13 @@ def launch(stack: ExitStack, folder: Path, task: Task, uid: int | None, group: G
         stage = layout.Stage(folder, as_root=uid is not None)
         layout.show_system(stage)
         layout.show_task(stage, task)
-        worker = _plan(inner, _worker_plan(task, group, log_inside, report_inside))
-        command = bubblewrap.command(stage, plan=worker, information=information_inside)
-        outer = _plan(inner, _launcher_plan(stage, task, group, uid, command, theirs.fileno()))
+        # The numbers inside do not depend on the plan's own.
+        named = wall.inside(Ends(log_inside, report_inside, information_inside, plan=-1))
+        worker = _plan(inner, _worker_plan(task, group, named, traced=wall.traced))
+        ends = Ends(log_inside, report_inside, information_inside, worker)
+        outer = _plan(
+            inner, _launcher_plan(stage, task, group, uid, theirs.fileno()) | wall.launcher_plan(ends)
+        )
         process = _start(
             stack, outer, [log_inside, report_inside, information_inside, theirs.fileno(), worker], errors
         )
@@ -110,13 +117,16 @@ def _outputs(stack: ExitStack, channel: socket.socket, process: subprocess.Popen
 
 
 def _launcher_plan(
-    stage: layout.Stage, task: Task, group: Group, uid: int | None, command: list[str], channel: int
+    stage: layout.Stage, task: Task, group: Group, uid: int | None, channel: int
 ) -> dict[str, object]:
     limits = task.limits
     return {
         "uid": uid,
         "parent": os.getpid(),
         "sources": stage.sources,
+        "folders": stage.folders,
+        "covers": stage.covers,
+        "links": stage.links,
         "filesystems": [
             ("outputs", limits.output_bytes, limits.output_files + 1),  # the folder itself is one
             ("tmp", limits.memory_bytes, _SMALL_FILES),
@@ -124,43 +134,41 @@ def _launcher_plan(
         ],
         "procs": group.entrances,
         "outputs": ("outputs", channel),
-        "command": command,
     }
 
 
-def _worker_plan(task: Task, group: Group, log: int, report: int) -> dict[str, object]:
+def _worker_plan(task: Task, group: Group, ends: Ends, *, traced: bool) -> dict[str, object]:
     limits = task.limits
     polled = not (group.counts_memory and group.counts_cpu)
-    folders = ["/tmp", "/dev/shm", "/data/outputs"]  # noqa: S108 - inside
     return {
         "command": [*layout.interpreter_command(), "/data/transformations/algorithm"],
         "environment": layout.algorithm_environment(task),
-        "filter": seccomp.filter_bytes(),
-        "rlimits": _rlimits(limits, group),
-        "log": log,
-        "report": report,
-        "watch": (limits.memory_bytes, limits.cpu_seconds, folders) if polled else None,
+        "filter": seccomp.filter_bytes(traced=traced),
+        "rlimits": _rlimits(limits, group, traced=traced),
+        "log": ends.log,
+        "report": ends.report,
+        "watch": (limits.memory_bytes, limits.cpu_seconds, list(layout.WRITABLE)) if polled else None,
+        "traced": limits.processes if traced else None,
     }
 
 
-def _rlimits(limits: Limits, group: Group) -> dict[int, int]:
-    """Limits of each process. Where no cgroup counts, they are the walls; else a second row."""
+def _rlimits(limits: Limits, group: Group, *, traced: bool) -> dict[int, int]:
+    """Limits of each process. Where no cgroup counts, they are the walls; else a second row.
+
+    A tracer counts processes itself; gVisor's kernel knows neither of the two limits left out then.
+    """
     wanted = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_NOFILE: _OPEN_FILES,
-        12: 0,  # RLIMIT_MSGQUEUE, which the module does not name
         resource.RLIMIT_CPU: limits.cpu_seconds + 1,
     }
-    if not group.counts_pids:
+    if not traced:
+        wanted[12] = 0  # RLIMIT_MSGQUEUE, which the module does not name
+    if not traced and not group.counts_pids:
         wanted[resource.RLIMIT_NPROC] = limits.processes + 1  # the supervisor is one
     if not group.counts_memory:
         wanted[resource.RLIMIT_DATA] = limits.memory_bytes
-    return {number: _lowered(number, value) for number, value in wanted.items()}
-
-
-def _lowered(number: int, value: int) -> int:
-    hard = resource.getrlimit(number)[1]
-    return value if hard == resource.RLIM_INFINITY else min(value, hard)
+    return wanted
 
 
 def _pipe(stack: ExitStack, inner: ExitStack) -> tuple[int, int]:

@@ -20,13 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from compute.sandbox.environment import packages_folders
-from compute.sandbox.launcher import STAGE
 from compute.sandbox.task import Source, Task
 
 PYTHON = "/opt/python"
 PACKAGES = "/opt/packages"
 WORKER = "/opt/worker.py"
 USER = 1000  # as the job sees itself, whatever its uid outside
+WRITABLE = {"/data/outputs": "outputs", "/tmp": "tmp", "/dev/shm": "shm"}  # noqa: S108
+"""Path inside -> name of the file system that the launcher makes for it."""
 
 _PASSWD = f"algorithm:x:{USER}:{USER}:algorithm:/tmp:/bin/false\n".encode()
 _GROUP = f"algorithm:x:{USER}:\n".encode()
@@ -34,37 +35,30 @@ _GROUP = f"algorithm:x:{USER}:\n".encode()
 
 @dataclass
 class Stage:
-    """Gathers what the launcher binds below STAGE and bubblewrap then shows to the job.
+    """Gathers what the launcher puts together below ROOT: the job's whole root folder, all of it read-only.
 
     folder: the job's own, in scratch; bytes are written there first.
     as_root: the job gets another uid than ours, which must be able to read everything here.
+    sources: (path of the machine, path inside, whether to copy). folders, covers: paths inside, of empty
+    folders, the latter over something. links: (path inside, what it says).
     """
 
     folder: Path
     as_root: bool
     sources: list[tuple[str, str, bool]] = field(default_factory=list)
-    arguments: list[str] = field(default_factory=list)
-    _known: dict[Path, str] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
+    covers: list[str] = field(default_factory=list)
+    links: list[tuple[str, str]] = field(default_factory=list)
 
     def show(self, source: Source, target: str) -> None:
         """Show a file or folder of the machine, or bytes, read-only at `target` inside."""
         path = self._write(source) if isinstance(source, bytes) else source.resolve()
-        self.arguments += ["--ro-bind", f"{STAGE}/{self._staged(path)}", target]
-
-    def staged_path(self, source: Path) -> str:
-        """Where the launcher will have bound `source`, for use before the sandbox stands."""
-        return f"{STAGE}/{self._staged(source.resolve())}"
-
-    def _staged(self, path: Path) -> str:
-        if path not in self._known:
-            mode = path.stat().st_mode
-            copy = self.as_root and stat.S_ISREG(mode) and not mode & stat.S_IROTH
-            self._known[path] = str(len(self._known))
-            self.sources.append((str(path), self._known[path], copy))
-        return self._known[path]
+        mode = path.stat().st_mode
+        copy = self.as_root and stat.S_ISREG(mode) and not mode & stat.S_IROTH
+        self.sources.append((str(path), target, copy))
 
     def _write(self, content: bytes) -> Path:
-        path = self.folder / f"file-{len(self._known)}"
+        path = self.folder / f"file-{len(self.sources)}"
         path.write_bytes(content)
         path.chmod(0o444)
         return path
@@ -72,15 +66,15 @@ class Stage:
 
 def show_system(stage: Stage) -> None:
     """The interpreter, its packages, shared libraries, and the few files that programs look for."""
-    stage.arguments += ["--proc", "/proc", "--dev", "/dev"]
+    stage.folders += ["/proc", "/dev/shm"]  # noqa: S108
     for library in _library_folders():
         stage.show(library, str(library))
     for link in ("/lib", "/lib64"):
         if Path(link).is_symlink():
-            stage.arguments += ["--symlink", str(Path(link).readlink()).lstrip("/"), link]
+            stage.links.append((link, str(Path(link).readlink()).lstrip("/")))
     _show_python(stage)
     for number, folder in enumerate(packages_folders()):
-        stage.show(folder, _packages_at(number))
+        stage.show(folder, packages_at(number))
     stage.show(Path(__file__).with_name("worker.py"), WORKER)
     stage.show(_PASSWD, "/etc/passwd")
     stage.show(_GROUP, "/etc/group")
@@ -90,9 +84,8 @@ def show_system(stage: Stage) -> None:
 
 
 def show_task(stage: Stage, task: Task) -> None:
-    """The job's own files, and its writable folders."""
-    for folder in ("/data/inputs", "/data/ddos", "/data/transformations"):
-        stage.arguments += ["--dir", folder]
+    """The job's own files, and where its writable folders come."""
+    stage.folders += ["/data/inputs", "/data/ddos", "/data/transformations", "/data/outputs", "/tmp"]  # noqa: S108
     for name, source in sorted(task.inputs.items()):
         stage.show(source, f"/data/inputs/{name}")
     for name, source in sorted(task.ddos.items()):
@@ -101,11 +94,6 @@ def show_task(stage: Stage, task: Task) -> None:
         if name != "algorithm":
             stage.show(source, f"/data/transformations/{name}")
     stage.show(task.transformations[task.entrypoint], "/data/transformations/algorithm")
-    for name, target in (("outputs", "/data/outputs"), ("tmp", "/tmp"), ("shm", "/dev/shm")):  # noqa: S108
-        stage.arguments += ["--bind", f"{STAGE}/{name}", target]
-    stage.arguments += ["--tmpfs", "/dev/pts"]  # no terminals: their number is the whole machine's
-    for target in ("/dev/pts", "/dev", "/"):
-        stage.arguments += ["--remount-ro", target]
 
 
 def interpreter_command() -> list[str]:
@@ -129,7 +117,7 @@ def algorithm_environment(task: Task) -> dict[str, str]:
         "TMPDIR": "/tmp",  # noqa: S108
         "USER": "algorithm",
         "LANG": "C.UTF-8",
-        "PYTHONPATH": ":".join(_packages_at(number) for number in range(len(packages_folders()))),
+        "PYTHONPATH": ":".join(packages_at(number) for number in range(len(packages_folders()))),
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
@@ -143,7 +131,8 @@ def algorithm_environment(task: Task) -> dict[str, str]:
     }
 
 
-def _packages_at(number: int) -> str:
+def packages_at(number: int) -> str:
+    """Where the folder of packages with that number is inside."""
     return PACKAGES if number == 0 else f"{PACKAGES}{number}"
 
 
@@ -161,8 +150,7 @@ def _show_python(stage: Stage) -> None:
         return
     stage.show(base / "lib", f"{PYTHON}/lib")
     if (base / "lib" / version / "site-packages").is_dir():  # another environment's packages
-        stage.arguments += ["--tmpfs", f"{PYTHON}/lib/{version}/site-packages"]
-        stage.arguments += ["--remount-ro", f"{PYTHON}/lib/{version}/site-packages"]
+        stage.covers.append(f"{PYTHON}/lib/{version}/site-packages")
 
 
 def _library_folders() -> Iterator[Path]:

@@ -10,26 +10,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from compute.sandbox import cgroup
+from compute.sandbox.bubblewrap import Bubblewrap
+from compute.sandbox.gvisor import Gvisor
 from compute.sandbox.job import Ended, Job
 from compute.sandbox.logs import LineReader
 from compute.sandbox.outputs import Collected, collect
 from compute.sandbox.probe import probe
 from compute.sandbox.scratch import Scratch, default_root
-from compute.sandbox.task import Ending, Isolation, Outcome, Task
+from compute.sandbox.task import Ending, Isolation, Outcome, Task, Wall
+from compute.sandbox.wall import Built
 from marketplace.errors import UnavailableError
 
 
 class Sandbox:
-    """Runs untrusted algorithms, each in a bubblewrap of its own. Safe to use from several threads.
+    """Runs untrusted algorithms, each behind a wall of its own. Safe to use from several threads.
 
     Making one removes what killed runners left behind. `close` it, or use `with`.
     """
 
-    def __init__(self, scratch: Path | None = None) -> None:
+    def __init__(self, scratch: Path | None = None, *, wall: Wall = Wall.bubblewrap) -> None:
         """scratch: folder for jobs in hand, best on a tmpfs; ours, 0700. Default: below /dev/shm.
 
         Raises RefusedError if the folder belongs to somebody else, UnavailableError if it cannot be made.
         """
+        self._wall: Built = Gvisor() if wall is Wall.gvisor else Bubblewrap()
         try:
             self._scratch = Scratch(scratch or default_root())
             self._places = cgroup.find()
@@ -97,7 +101,7 @@ class Sandbox:
     ) -> Outcome:
         started_at = int(time.time())
         uid = self._scratch.new_uid() if os.geteuid() == 0 else None
-        with Job(folder, task, uid, self._places) as job:
+        with Job(folder, task, uid, self._places, self._wall) as job:
             ended, log = job.run(on_line, stop)
             full = _is_full(job.outputs)
             try:
@@ -132,7 +136,7 @@ class Sandbox:
             Isolation.CGROUP_CPU: self._places.cpu is not None,
             Isolation.SCRATCH_IN_MEMORY: self._scratch.in_memory,
         }
-        promised = Isolation.NAMESPACES | Isolation.SECCOMP | Isolation.OUTPUT_QUOTA
+        promised = Isolation.NAMESPACES | Isolation.SECCOMP | self._wall.isolation
         for bit, is_there in offered.items():
             promised |= bit if is_there else Isolation(0)
         return promised

@@ -19,14 +19,18 @@ ARCHITECTURE = 0xC000003E  # AUDIT_ARCH_X86_64
 X32_BIT = 0x40000000
 ALLOW = 0x7FFF0000
 NOTIFY = 0x7FC00000
+TRACE = 0x7FF00000
 NOT_HERE = 0x00050000 | errno.ENOSYS
 
 _LOAD, _EQUAL, _AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
 _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16
 
 _AF_UNIX = 1
-# CLONE_NEW*: NS, CGROUP, UTS, IPC, USER, PID, NET (a time namespace comes only by clone3 or unshare).
-_CLONE_NEW = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
+# CLONE_NEW*: NS, CGROUP, UTS, IPC, USER, PID, NET (a time namespace comes only by clone3 or unshare); and
+# CLONE_UNTRACED, which would hide a child from the supervisor where that traces.
+_CLONE_REFUSED = (
+    0x00800000 | 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
+)
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _PR_SET_SECCOMP, _PR_SET_MM = 22, 35
 
@@ -66,9 +70,14 @@ def program() -> list[Instruction]:
     return [*instructions, Instruction(_RETURN, NOT_HERE)]
 
 
-def filter_bytes() -> bytes:
-    """`program()` as the kernel takes it: 8 bytes for each instruction, at most 4,096 instructions."""
-    return b"".join(instruction.to_bytes() for instruction in program())
+def filter_bytes(*, traced: bool = False) -> bytes:
+    """`program()` as the kernel takes it: 8 bytes for each instruction, at most 4,096 instructions.
+
+    traced: forbidden calls stop before a tracer instead, where the kernel has no notification (gVisor).
+    """
+    notify, trace = Instruction(_RETURN, NOTIFY), Instruction(_RETURN, TRACE)
+    told = (trace if traced and instruction == notify else instruction for instruction in program())
+    return b"".join(instruction.to_bytes() for instruction in told)
 
 
 def describe(number: int, architecture: int, argument: int) -> str:
@@ -110,7 +119,12 @@ def _by_argument(name: str) -> list[Instruction]:
     if name in ("socket", "socketpair"):
         return [_argument(0), Instruction(_EQUAL, _AF_UNIX, on_true=1), *_notify_or_allow()]
     if name == "clone":
-        return [_argument(0), Instruction(_AND, _CLONE_NEW), Instruction(_EQUAL, 0, 1), *_notify_or_allow()]
+        return [
+            _argument(0),
+            Instruction(_AND, _CLONE_REFUSED),
+            Instruction(_EQUAL, 0, 1),
+            *_notify_or_allow(),
+        ]
     index, refused = {"ioctl": (1, (_TIOCSTI, _TIOCLINUX)), "prctl": (0, (_PR_SET_SECCOMP, _PR_SET_MM))}[name]
     first, second = refused
     return [

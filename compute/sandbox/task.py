@@ -20,16 +20,24 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _OWN_VARIABLES = re.compile(r"(LD_|PYTHON|GLIBC_|MALLOC_|PATH$|HOME$|TMPDIR$)")
 
 
+class Wall(Enum):
+    """What an algorithm's system calls meet."""
+
+    bubblewrap = "bubblewrap"  # the machine's own kernel, through namespaces and a filter
+    gvisor = "gvisor"  # a kernel in user space (runsc), which is itself shut in
+
+
 class Isolation(IntFlag):
     """What the sandbox reached on this machine, as measured by `Sandbox.probe`; a uint8 in receipts.
 
-    NAMESPACES        own mounts, processes, network (none at all), users, IPC, host name; no capabilities
+    NAMESPACES        own mounts, processes, network (none at all), users, IPC, host name; no capabilities;
+                      bytes and number of outputs bounded by their own file system
     SECCOMP           forbidden calls are stopped, named, and end the job, in children too
     OWN_UID           the job runs under a uid that owns nothing else on the machine
     CGROUP_MEMORY     memory of all its processes, and its files in memory, counted exactly by the kernel
     CGROUP_PIDS       number of its processes and threads counted exactly by the kernel
     CGROUP_CPU        CPU time of all its processes, the ended ones included, counted exactly
-    OUTPUT_QUOTA      bytes and number of outputs bounded by the file system itself
+    GVISOR            system calls are answered by gVisor, not by the machine's kernel
     SCRATCH_IN_MEMORY what is decrypted or produced never touches a disk
 
     Without the three CGROUP bits limits still hold, but by polling and for each process: see the package.
@@ -41,7 +49,7 @@ class Isolation(IntFlag):
     CGROUP_MEMORY = 8
     CGROUP_PIDS = 16
     CGROUP_CPU = 32
-    OUTPUT_QUOTA = 64
+    GVISOR = 64
     SCRATCH_IN_MEMORY = 128
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import textwrap
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from compute.sandbox import Ending, Limits, Outcome, Sandbox, Source, Task
+from compute.sandbox import Ending, Limits, Outcome, Sandbox, Source, Task, Wall
 
 MIB = 1024 * 1024
 
@@ -45,9 +47,20 @@ class Seen:
 Attack = Callable[..., Seen]
 
 
+@pytest.fixture(scope="session", params=[Wall.bubblewrap, pytest.param(Wall.gvisor, marks=pytest.mark.slow)])
+def wall(request: pytest.FixtureRequest) -> Wall:
+    """Every attack is made on both walls."""
+    wall: Wall = request.param
+    if wall is Wall.gvisor and shutil.which("runsc") is None:
+        if os.environ.get("CI"):
+            pytest.fail("gVisor's runsc is missing: apt-get install runsc")
+        pytest.skip("gVisor's runsc is not installed (Debian: apt-get install runsc)")
+    return wall
+
+
 @pytest.fixture(scope="session")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
+def sandbox(wall: Wall) -> Iterator[Sandbox]:
+    with Sandbox(wall=wall) as sandbox:
         sandbox.probe()
         yield sandbox
 

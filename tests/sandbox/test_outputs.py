@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compute.sandbox import Ending
+from compute.sandbox import Ending, Wall
 from compute.sandbox.outputs import collect
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def test_regular_files_and_folders_are_collected(attack: Attack) -> None:
     assert seen.outcome.refused == ()
 
 
-def test_links_fifos_sockets_and_devices_are_refused_and_named(attack: Attack) -> None:
+def test_links_fifos_sockets_and_devices_are_refused_and_named(attack: Attack, wall: Wall) -> None:
     seen = attack(
         """
         os.chdir("/data/outputs")
@@ -44,15 +44,11 @@ def test_links_fifos_sockets_and_devices_are_refused_and_named(attack: Attack) -
     )
     assert seen.lines == ["no device"]
     assert seen.files == {"good": b"good"}
-    assert [refusal.split(":")[0] for refusal in seen.outcome.refused] == [
-        "'fifo'",
-        "'folder'",
-        "'one'",
-        "'socket'",
-        "'symlink'",
-        "'two'",
-    ]
-    assert "6 of its outputs were refused" in seen.outcome.detail
+    refused = ["'folder'", "'one'", "'symlink'", "'two'"]
+    if wall is Wall.bubblewrap:  # gVisor keeps FIFOs and sockets to itself
+        refused += ["'fifo'", "'socket'"]
+    assert [refusal.split(":")[0] for refusal in seen.outcome.refused] == sorted(refused)
+    assert f"{len(refused)} of its outputs were refused" in seen.outcome.detail
 
 
 def test_a_sparse_giant_does_not_grow_on_its_way_out(attack: Attack) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compute.sandbox import Isolation, Sandbox
+from compute.sandbox import Isolation, Sandbox, Wall
 
 PROBE = """
 import ctypes, os, tempfile
@@ -66,10 +66,13 @@ def test_a_machine_without_notice_of_calls_is_refused() -> None:
     assert "seccomp" in answer
 
 
-def test_what_is_reached_fits_eight_bits_and_has_the_walls_that_are_always_there(sandbox: Sandbox) -> None:
+def test_what_is_reached_fits_eight_bits_and_has_the_walls_that_are_always_there(
+    sandbox: Sandbox, wall: Wall
+) -> None:
     reached = sandbox.probe()
     assert 0 < int(reached) <= 255
-    assert Isolation.NAMESPACES | Isolation.SECCOMP | Isolation.OUTPUT_QUOTA in reached
+    assert Isolation.NAMESPACES | Isolation.SECCOMP in reached
+    assert (Isolation.GVISOR in reached) == (wall is Wall.gvisor)
     assert (Isolation.OWN_UID in reached) == (os.geteuid() == 0)
 
 

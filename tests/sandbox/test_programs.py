@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compute.sandbox import Ending, Sandbox, Task
+from compute.sandbox import Ending, Sandbox, Task, Wall
 from marketplace.errors import InputError
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def test_pandas_reads_csv_and_parquet(attack: Attack) -> None:
     assert (seen.lines, seen.ending) == (["6"], Ending.exited)
 
 
-def test_worker_processes_child_programs_and_event_loops_work(attack: Attack) -> None:
+def test_worker_processes_child_programs_and_event_loops_work(attack: Attack, wall: Wall) -> None:
     seen = attack(
         """
         import asyncio, concurrent.futures, subprocess
@@ -165,7 +165,9 @@ def test_worker_processes_child_programs_and_event_loops_work(attack: Attack) ->
             open("/dev/stdout", "w").write("by its path\\n")
         """
     )
-    assert seen.lines == ["[1, 2]", "b'5\\n'", "slept", "by its path"]
+    assert seen.lines[:3] == ["[1, 2]", "b'5\\n'", "slept"]
+    if wall is Wall.bubblewrap:  # gVisor opens no pipe of the machine a second time
+        assert seen.lines[3:] == ["by its path"]
 
 
 def test_jobs_of_several_threads_run_beside_each_other(attack: Attack) -> None:

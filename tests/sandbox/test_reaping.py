@@ -14,16 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from compute.sandbox import Isolation, Sandbox, cgroup
+from compute.sandbox import Isolation, Sandbox, Wall, cgroup
 from marketplace.errors import RefusedError
 
 RUNNER = """
 import sys
 from pathlib import Path
-from compute.sandbox import Sandbox, Task
+from compute.sandbox import Sandbox, Task, Wall
 code = b"import os, time\\nif os.fork(): print('up')\\ntime.sleep(600)"
 task = Task(inputs={"id/0": b"plaintext"}, transformations={"a": code}, entrypoint="a")
-with Sandbox(Path(sys.argv[1])) as sandbox, sandbox.run(task, lambda line: print(line, flush=True)):
+show = lambda line: print(line, flush=True)
+with Sandbox(Path(sys.argv[1]), wall=Wall[sys.argv[2]]) as sandbox, sandbox.run(task, show):
     pass
 """
 
@@ -35,8 +36,10 @@ def scratch() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def start_runner(scratch: Path) -> subprocess.Popen[str]:
-    runner = subprocess.Popen([sys.executable, "-c", RUNNER, str(scratch)], stdout=subprocess.PIPE, text=True)
+def start_runner(scratch: Path, wall: Wall) -> subprocess.Popen[str]:
+    runner = subprocess.Popen(
+        [sys.executable, "-c", RUNNER, str(scratch), wall.value], stdout=subprocess.PIPE, text=True
+    )
     assert runner.stdout is not None
     assert runner.stdout.readline() == "up\n"
     return runner
@@ -52,10 +55,10 @@ def alive(pids: set[int]) -> set[int]:
 
 
 def test_a_killed_runner_takes_its_jobs_with_it_and_its_leftovers_are_reaped(
-    scratch: Path, processes_below: Callable[[int], set[int]]
+    scratch: Path, wall: Wall, processes_below: Callable[[int], set[int]]
 ) -> None:
     mounts = mounted()
-    runner = start_runner(scratch)
+    runner = start_runner(scratch, wall)
     try:
         below = processes_below(runner.pid)
         assert len(below) >= 4  # bubblewrap, supervisor, algorithm, its child
@@ -79,9 +82,9 @@ def test_a_killed_runner_takes_its_jobs_with_it_and_its_leftovers_are_reaped(
 
 
 def test_a_living_runners_job_is_left_alone(
-    scratch: Path, processes_below: Callable[[int], set[int]]
+    scratch: Path, wall: Wall, processes_below: Callable[[int], set[int]]
 ) -> None:
-    runner = start_runner(scratch)
+    runner = start_runner(scratch, wall)
     try:
         below = processes_below(runner.pid)
         with Sandbox(scratch) as sandbox:
