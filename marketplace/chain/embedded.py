@@ -1,28 +1,27 @@
 """A development chain on this machine: Anvil as a child process on loopback, mined only when there is work.
 
-Not for money: whoever reaches its port can set any balance. It forgets everything when it ends.
+Not for money: whoever reaches its port can set any balance. It forgets everything when it ends, unless it is given a
+folder: then a block gets its successor only once it is on the disk, so that nothing confirmed is ever forgotten.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import shutil
-import signal
-import socket
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from eth_account import Account
 
+from marketplace.chain.anvil import bindable, find_anvil, launch
 from marketplace.chain.client import ETHER, Chain
 from marketplace.chain.deployment import DEVELOPMENT_CHAIN
+from marketplace.chain.kept import KeptState
 from marketplace.chain.rpc import Rpc, fields, quantity
 from marketplace.errors import InputError, RefusedError, SteelyardError, UnavailableError
 
@@ -31,29 +30,8 @@ EURO = 1_000_000
 
 _MINING_INTERVAL = 0.05
 _START_SECONDS = 15.0
+_RESTART_SECONDS = 3.0
 _ATTEMPTS = 5
-_PACKAGE = Path("node_modules", "@foundry-rs", "anvil-linux-amd64", "bin", "anvil")
-_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
-
-
-def find_anvil(binary: Path | None = None) -> Path:
-    """The program: `binary`, else on PATH, else of the project's node_modules. Raises UnavailableError."""
-    if binary is not None:
-        candidates = [binary]
-    else:
-        found = shutil.which("anvil")
-        root = Path(__file__).resolve().parents[2]
-        candidates = [Path(found)] if found else []
-        candidates += [root / _PACKAGE, Path.cwd() / _PACKAGE]
-    for candidate in candidates:
-        if candidate.is_file() and os.access(candidate, os.X_OK):
-            return candidate
-    raise UnavailableError(
-        "Anvil is not installed",
-        got=", ".join(map(str, candidates)),
-        expected="a program",
-        do="Run scripts/setup in the project's folder, or put `anvil` on PATH.",
-    )
 
 
 class EmbeddedChain:
@@ -63,19 +41,31 @@ class EmbeddedChain:
     Start it from a thread that lives on: the kernel ends Anvil with the thread that started it.
     """
 
-    def __init__(self, port: int = 0, *, binary: Path | None = None, timeout: float = 20.0) -> None:
-        """port: 0 takes a free one. timeout: seconds for an answer."""
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        binary: Path | None = None,
+        timeout: float = 20.0,
+        keep: Path | None = None,
+    ) -> None:
+        """port: 0 takes a free one. timeout: seconds for an answer. keep: folder for its state, which outlives it."""
         if not 0 <= port <= 65_535:
             raise InputError("not a port", got=port, expected="0 to 65535")
         self._port = port
         self._binary = binary
         self._timeout = timeout
+        self._keep = keep
+        self._kept: KeptState | None = None
         self._stop = threading.Event()
+        self._mining = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._rpc: Rpc | None = None
         self._miner: threading.Thread | None = None
         self.url = ""
+        self.went_on = False
+        """Whether it was started from a state that was kept."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -101,6 +91,7 @@ class EmbeddedChain:
     def start(self) -> None:
         """Starts Anvil and its miner. Raises UnavailableError where it is missing or does not come up."""
         binary = find_anvil(self._binary)
+        self._kept = KeptState(self._keep) if self._keep else None
         self._folder = tempfile.TemporaryDirectory(prefix="steelyard-chain-")
         try:
             self._come_up(binary, self._folder.name)
@@ -112,16 +103,20 @@ class EmbeddedChain:
         self._miner.start()
 
     def close(self) -> None:
-        """Ends miner and Anvil; may be called twice."""
+        """Ends miner and Anvil; may be called twice. What is kept is kept first."""
         self._stop.set()
         if self._miner:
             self._miner.join(timeout=10)
+            with suppress(SteelyardError):
+                self._keep_state()
         self._end_process()
         if self._rpc:
             self._rpc.close()
         if self._folder:
             self._folder.cleanup()
-        self._miner = self._rpc = self._folder = None
+        if self._kept:
+            self._kept.close()
+        self._miner = self._rpc = self._folder = self._kept = None
 
     def faucet(self, address: str, wei: int = 100 * ETHER) -> None:
         """Sets an account's ether."""
@@ -132,23 +127,48 @@ class EmbeddedChain:
         for _ in range(blocks):
             self.rpc.request("evm_mine")
 
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Nothing is mined meanwhile unless `mine` is called: a chain that does not go on."""
+        with self._mining:
+            yield
+
     def _come_up(self, binary: Path, folder: str) -> None:
+        state = self._kept.options() if self._kept else []
         for _ in range(1 if self._port else _ATTEMPTS):
-            port = _bindable(self._port)
+            port = self._free_port()
             if not port:
                 break
-            self._process = _launch(binary, folder, port)
+            self._process = launch(binary, folder, port, state)
             self.url = f"http://127.0.0.1:{port}"
             self._rpc = Rpc(self.url, timeout=self._timeout)
             if self._answers():
+                self.went_on = bool(state)
+                if state:
+                    self._go_on()
                 return
             self._end_process()
             self._rpc.close()
         raise UnavailableError(
             "Anvil does not start",
-            got=f"port {self._port}" if self._port else None,
+            got=" ".join([*([f"port {self._port}"] if self._port else []), *state]) or None,
             do="Is the port taken? Choose another one.",
         )
+
+    def _go_on(self) -> None:
+        """Sets a loaded chain's clock, and mines: Anvil has no state of blocks before the one that it loaded."""
+        head = fields(self.rpc.request("eth_getBlockByNumber", "latest", False), "block")
+        self.rpc.request(
+            "evm_setTime", max(int(time.time()), quantity(head.get("timestamp"), "block time") + 1)
+        )
+        self.mine()
+
+    def _free_port(self) -> int:
+        """A port for Anvil, or 0. The one of a chain that was just killed is free in a moment."""
+        deadline = time.monotonic() + (_RESTART_SECONDS if self._kept else 0)
+        while not (port := bindable(self._port)) and time.monotonic() < deadline:
+            time.sleep(_MINING_INTERVAL)
+        return port
 
     def _answers(self) -> bool:
         """Whether Anvil came up; False once it has ended."""
@@ -175,10 +195,32 @@ class EmbeddedChain:
     def _mine(self) -> None:
         while not self._stop.wait(_MINING_INTERVAL):
             try:
-                while not self._stop.is_set() and self._has_work():
-                    self.mine()
+                with self._mining:
+                    while not self._stop.is_set() and self._has_work():
+                        self._keep_state()
+                        self.mine()
+                    self._keep_state()
             except SteelyardError:
-                continue  # Anvil is busy or ends; whoever waits for a block says so in time
+                # Anvil is busy or has ended; whoever waits for a block says so in time.
+                self._start_again_if_kept()
+
+    def _keep_state(self) -> None:
+        """Before a block gets a successor: with one confirmation, what is confirmed is on the disk."""
+        if self._kept:
+            self._kept.keep(self.rpc)
+
+    def _start_again_if_kept(self) -> None:
+        """On the same port, from the last state on the disk; tried again and again."""
+        if self._kept is None or self._folder is None or (self._process and self._process.poll() is None):
+            return
+        port, self._port = self._port, int(self.url.rpartition(":")[2])
+        self.rpc.close()
+        try:
+            self._come_up(find_anvil(self._binary), self._folder.name)
+        except SteelyardError:
+            self._stop.wait(_RESTART_SECONDS)
+        finally:
+            self._port = port
 
     def _has_work(self) -> bool:
         """Whether something waits to be mined, or was mined and has no successor: a block that was to be empty may
@@ -186,44 +228,6 @@ class EmbeddedChain:
         pool = fields(self.rpc.request("txpool_status"), "pool")
         newest = self.rpc.request("eth_getBlockTransactionCountByNumber", "latest")
         return quantity(pool.get("pending"), "pool") > 0 or quantity(newest, "transactions") > 0
-
-
-def _bindable(port: int) -> int:
-    """The port, or a free one for 0; 0 where somebody else has it, who would answer in Anvil's place."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return 0
-        return int(probe.getsockname()[1])
-
-
-def _launch(binary: Path, folder: str, port: int) -> subprocess.Popen[bytes]:
-    network = f"--host 127.0.0.1 --port {port} --no-cors"
-    rules = f"--chain-id {DEVELOPMENT_CHAIN} --hardfork cancun --no-mining --accounts 0"
-    return subprocess.Popen(  # noqa: S603  # our own program with numbers and a folder of ours
-        [str(binary), *network.split(), *rules.split(), "--quiet", "--cache-path", folder],
-        env={"HOME": folder},
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # a terminal's Ctrl-C is ours to handle
-        preexec_fn=_die_with_parent(),
-    )
-
-
-def _die_with_parent() -> Callable[[], None]:
-    """What the child runs before it becomes Anvil: the kernel ends it with us, however we end (Linux)."""
-    library, parent = ctypes.CDLL(None), os.getpid()
-
-    def ask_kernel() -> None:
-        library.prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask_kernel
 
 
 def fund(chain: Chain, address: str, euros: int) -> None:

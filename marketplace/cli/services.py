@@ -15,9 +15,11 @@ from marketplace.api.gateway import create_app
 from marketplace.api.hub import serve
 from marketplace.api.serving import serve_app
 from marketplace.chain.deploy import deploy
+from marketplace.chain.deployment import Deployment, require_same_chain
 from marketplace.chain.embedded import EmbeddedChain
 from marketplace.cli.output import Output
 from marketplace.cli.session import session
+from marketplace.storage.disk import write_atomically
 
 chain_app = typer.Typer(help="A development chain.", no_args_is_help=True)
 gateway_app = typer.Typer(help="The shared store's gateway.", no_args_is_help=True)
@@ -33,15 +35,24 @@ def run_chain(
     port: Port = 8545,
     window: Annotated[int, typer.Option(min=1, help="seconds in which a buyer may object")] = 86_400,
     job_time: Annotated[int, typer.Option(min=1, help="seconds that a node has for a job")] = 86_400,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="keep the chain in this home, through kills too")
+    ] = False,
 ) -> None:
-    """Run a development chain with the contracts on it; it forgets everything when it ends."""
+    """Run a development chain with the contracts on it; without --keep it forgets everything when it ends."""
     here = session(context)
-    with EmbeddedChain(port) as chain:
-        deployer = Account.create(os.urandom(32))
-        chain.faucet(deployer.address)
-        deployment = deploy(chain.url, deployer, window=window, job_time=job_time, pauser=deployer.address)
-        path = here.home / "deployment.json"
-        path.write_bytes(deployment.to_bytes())
+    path = here.home / "deployment.json"
+    with EmbeddedChain(port, keep=here.home if keep else None) as chain:
+        if chain.went_on and path.is_file():
+            deployment = Deployment.parse(path.read_bytes())
+            require_same_chain(chain.rpc, deployment)
+        else:
+            deployer = Account.create(os.urandom(32))
+            chain.faucet(deployer.address)
+            deployment = deploy(
+                chain.url, deployer, window=window, job_time=job_time, pauser=deployer.address
+            )
+            write_atomically(path, deployment.to_bytes())
         _ready(here.output, "chain", chain.url, deployment=str(path), digest="0x" + deployment.digest.hex())
         _until_stopped()
 

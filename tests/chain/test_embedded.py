@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.chain.embedded import ETHER, EURO, EmbeddedChain, find_anvil
+from marketplace.chain.anvil import find_anvil
+from marketplace.chain.embedded import ETHER, EURO, EmbeddedChain
 from marketplace.errors import InputError, UnavailableError
 from tests.support.chain import RunningMarket
 
