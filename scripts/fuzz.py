@@ -78,12 +78,13 @@ def _bound_memory() -> None:
 
 @dataclass
 class Worker:
-    """A process, its task, and when its slate was last seen to change."""
+    """A process, its task, and when its slate was last seen to change. begun: inputs before the task."""
 
     process: BaseProcess
     connection: Connection
     slate: Slate
     task: Task | None = None
+    begun: int = 0
     seen: int = 0
     at: float = 0.0
 
@@ -97,6 +98,7 @@ class Worker:
 
     def give(self, task: Task) -> None:
         self.task, self.at = task, time.monotonic()
+        self.begun, _ = self.slate.read()
         self.connection.send(task)
 
     def stuck(self) -> bool:
@@ -104,6 +106,11 @@ class Worker:
         if number != self.seen:
             self.seen, self.at = number, time.monotonic()
         return time.monotonic() - self.at > HANG
+
+    def lost(self, what: str) -> Tally:
+        """A task that did not come back: its last input is to blame. What became of those before is not known."""
+        number, data = self.slate.read()
+        return Tally(inputs=number - self.begun, faults=[(what, data)])
 
     def end(self) -> None:
         self.process.kill()
@@ -139,7 +146,7 @@ def run(todo: list[Task], processes: int, folder: Path) -> Iterator[tuple[Task, 
                 elif worker.stuck():
                     worker.process.kill()
                     worker.process.join()
-                    yield worker.task, Tally(faults=[(f"hang: {HANG:g} s", worker.slate.read()[1])])
+                    yield worker.task, worker.lost(f"hang: {HANG:g} s")
                 else:
                     continue
                 if not worker.process.is_alive():
@@ -163,7 +170,7 @@ def _result(worker: Worker) -> Tally:
         found: Tally = worker.connection.recv()
     except EOFError:
         worker.process.join()
-        return Tally(faults=[(f"the process died: {worker.process.exitcode}", worker.slate.read()[1])])
+        return worker.lost(f"the process died: {worker.process.exitcode}")
     return found
 
 

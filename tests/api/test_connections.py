@@ -92,6 +92,21 @@ def test_an_answer_that_is_read_slowly_arrives(gateway: str) -> None:
     assert received > MAX_BLOCK
 
 
+def test_a_body_that_drips_is_not_waited_for(gateway: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("marketplace.api.answers.SECONDS_PER_BODY", 0.5)
+    with connect(gateway) as connection:
+        connection.sendall(f"PUT /ipfs/{CID} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n".encode())
+        started = time.monotonic()
+        connection.settimeout(0.05)
+        answer = b""
+        while not answer and time.monotonic() - started < 10:
+            connection.sendall(b".")
+            with suppress(TimeoutError):
+                answer = connection.recv(4_096)
+        assert answer.startswith(b"HTTP/1.1 422")
+        assert seconds_until_closed(connection, b".") < 5
+
+
 def test_a_busy_connection_is_kept(gateway: str) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", int(gateway.rpartition(":")[2]), timeout=10)
     with closing(connection):
