@@ -139,7 +139,8 @@ def _launcher_plan(
 
 def _worker_plan(task: Task, group: Group, ends: Ends, *, traced: bool) -> dict[str, object]:
     limits = task.limits
-    polled = not (group.counts_memory and group.counts_cpu)
+    # A wall that needs memory of its own makes the group's limit larger than the job's.
+    polled = traced or not (group.counts_memory and group.counts_cpu)
     return {
         "command": [*layout.interpreter_command(), "/data/transformations/algorithm"],
         "environment": layout.algorithm_environment(task),

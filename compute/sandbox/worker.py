@@ -15,7 +15,7 @@ algorithm has another uid, without capabilities, and that keeps it from process 
 
 Argument: the number of a descriptor with a marshalled dict:
   command: argv; environment; filter: BPF bytes; rlimits: {number: value}; log, report: descriptors;
-  watch: None or (memory bytes, CPU seconds, folders on tmpfs whose use counts as memory)
+  watch: None (cgroups count) or (memory bytes, CPU seconds, folders on tmpfs whose use counts as memory)
   traced: None, or the most processes and threads, which are traced
 """
 
@@ -31,6 +31,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from typing import Any
 
 _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 4, 38
@@ -44,6 +45,7 @@ _FORKED, _EXECUTED, _CALLED = (1, 2, 3), 4, 7
 _ORIG_RAX, _RDI, _CS = 8 * 15, 8 * 14, 8 * 17
 _ARCHITECTURE, _OTHER_ARCHITECTURE, _CS_32 = 0xC000003E, 0x40000003, 0x23
 _ANY = 0x40000000  # __WALL: threads too
+_MOST_EVENTS = 512  # before the limits are looked at again
 _TICK_MS = 50
 _CLOCK = os.sysconf("SC_CLK_TCK")
 
@@ -208,9 +210,9 @@ class _Tracer:
         _ask(_CONT, main)
 
     def step(self) -> str | None:
-        """Take all that has happened: the line that ends the job, or None."""
+        """Take what has happened: the line that ends the job, or None. A swarm cannot keep us here."""
         end = None
-        while True:
+        for _ in range(_MOST_EVENTS):
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG | _ANY)
             except ChildProcessError:
@@ -226,6 +228,7 @@ class _Tracer:
                 self._begun.discard(pid)
                 if pid == self._main:  # a child's call may have come in the same moment
                     end = f"exited {os.waitstatus_to_exitcode(status)}"
+        return end
 
     def _stopped(self, pid: int, event: int, number: int) -> str | None:
         """Let it go on, or say why not."""
@@ -258,9 +261,11 @@ def _close_devices() -> None:
 def _follow(plan: dict[str, Any], main: int) -> str:
     """As `_supervise`, by tracing."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-    tracer = _Tracer(main, plan["traced"])
+    tracer, look_at = _Tracer(main, plan["traced"]), 0.0
     while True:
-        line = tracer.step() or (_over(plan["watch"], by_kernel=True) if plan["watch"] else None)
+        line = tracer.step()
+        if line is None and time.monotonic() > look_at:
+            line, look_at = _over(plan["watch"], by_kernel=True), time.monotonic() + _TICK_MS / 1000
         if line is not None:
             return line
         signal.sigtimedwait({signal.SIGCHLD}, _TICK_MS / 1000)

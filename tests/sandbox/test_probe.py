@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from compute.sandbox import Isolation, Sandbox, Wall
+from marketplace.errors import RefusedError
 
 PROBE = """
 import ctypes, os, tempfile
@@ -64,6 +65,14 @@ def test_a_machine_without_notice_of_calls_is_refused() -> None:
     answer = probe_without(NO_NOTIFICATION)
     assert answer.startswith("refused: no sandbox")
     assert "seccomp" in answer
+
+
+def test_a_machine_without_gvisor_is_refused_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with Sandbox(wall=Wall.gvisor) as sandbox, pytest.raises(RefusedError, match="gVisor is missing"):
+        sandbox.probe()
 
 
 def test_what_is_reached_fits_eight_bits_and_has_the_walls_that_are_always_there(

@@ -22,7 +22,7 @@ UID = 61_234  # of nobody here
 GROUPS = Isolation.CGROUP_MEMORY | Isolation.CGROUP_PIDS | Isolation.CGROUP_CPU
 ALWAYS = Isolation.NAMESPACES | Isolation.SECCOMP | Isolation.SCRATCH_IN_MEMORY
 
-ATTACKS = ("forbidden_calls", "walls", "limits", "outputs", "more_attacks")
+ATTACKS = ("forbidden_calls", "walls", "limits", "outputs", "more_attacks", "disguises")
 MAIN = "hidden_child or supervisor_cannot or disk_bomb or of_many_processes"
 NUMBER_OF_MAIN = 4
 
