@@ -6,8 +6,6 @@ before the node was killed stands there already, and must not be sent again.
 
 from __future__ import annotations
 
-import time
-
 from compute.provider.journal import Entry, Step
 from compute.provider.place import Place, Say
 from compute.provider.reporter import Reporter
@@ -113,16 +111,12 @@ class Answers:
 
     def settle(self, entry: Entry) -> Entry | None:
         """Finalises every job whose window is over in one transaction; ends are learned from events."""
-        place, now = self._place, time.time()
-        matured = [
-            other for other in place.journal.entries() if other.step is Step.window and now > other.until
-        ]
+        place, now = self._place, self._place.now()
+        waiting = [other for other in place.journal.entries() if other.step is Step.window]
+        matured = [other for other in waiting if now > other.until + 1][:_MOST_AT_ONCE]
         if entry.job_id not in [other.job_id for other in matured]:
             return None  # it was in the batch of another one, or its window is not over
-        chain_now = place.chain.block_time()
-        matured = [other for other in matured if chain_now > other.until][:_MOST_AT_ONCE]
-        if matured:
-            place.chain.send("Market", "finalise", ([other.job_id for other in matured],), place.account)
+        place.chain.send("Market", "finalise", ([other.job_id for other in matured],), place.account)
         for other in matured:
             place.journal.put(self._after_finalise(other, int(now)))
         return None

@@ -39,6 +39,7 @@ _LOOK_SECONDS = 0.5
 _FIRST_PAUSE, _LAST_PAUSE = 0.5, 30.0
 _LONG_SECONDS = 1.0
 """How long the node waits after its chain or its journal failed it."""
+_CLOCK_SECONDS = 60.0
 _UNDECIDED = frozenset({Step.judge, Step.approval, Step.review})
 
 
@@ -88,6 +89,7 @@ class Node:
 
     def _serve(self, stop: threading.Event) -> None:
         chain, journal = self._place.chain, self._place.journal
+        self._compare_clocks()
         follower = Follower(chain, chain.deployment.first_block, known=journal.known())
         while not stop.is_set():
             step = follower.poll()
@@ -95,13 +97,19 @@ class Node:
                 self._say(
                     f"the chain reorganised down to block {step.to_block}; judging again what comes after"
                 )
-                journal.roll_back(step.to_block, now=int(time.time()))
+                journal.roll_back(step.to_block, now=int(self._place.now()))
                 self._pauses.clear()
             elif step:
                 self._record(step)
             self._advance_all()
             if step is None:
                 stop.wait(POLL_SECONDS)
+
+    def _compare_clocks(self) -> None:
+        off = time.time() - self._place.now()
+        if abs(off) > _CLOCK_SECONDS:
+            way = "ahead of" if off > 0 else "behind"
+            self._say(f"this machine's clock is {abs(off):.0f} s {way} the chain's; the chain's counts")
 
     def _record(self, batch: Batch) -> None:
         place = self._place
@@ -162,7 +170,7 @@ class Node:
         return entry.step
 
     def _is_due(self, entry: Entry) -> bool:
-        if entry.step is Step.window and time.time() <= entry.until:
+        if entry.step is Step.window and self._place.now() <= entry.until + 1:
             return False
         pause = self._pauses.get(entry.job_id)
         return pause is None or time.monotonic() >= pause.until
@@ -172,7 +180,8 @@ class Node:
         pause = self._pauses.get(entry.job_id, _Pause())
         seconds = min(max(_FIRST_PAUSE, 2 * pause.seconds), _LAST_PAUSE)
         moments = (entry.until - self._place.margin(), entry.until + 2)
-        ahead = [moment - time.time() for moment in moments if moment > time.time()]
+        now = self._place.now()
+        ahead = [moment - now for moment in moments if moment > now]
         wait = min([seconds, *(max(_FIRST_PAUSE, moment) for moment in ahead)])
         if what != pause.said:
             self._say(f"job 0x{entry.job_id.hex()} waits: {what}")

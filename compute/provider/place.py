@@ -1,13 +1,14 @@
-"""What a node works with, and how its time is counted."""
+"""What a node works with, and how its time is counted: by the chain's clock, never by this machine's."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from eth_account.signers.local import LocalAccount
 
+from compute.provider.clock import Clock
 from compute.provider.journal import Entry, Journal, Step
 from compute.provider.vault import Vault
 from marketplace.chain.client import Chain
@@ -36,20 +37,28 @@ class Place:
     private_key: bytes
     patience: float = 60.0
 
+    @cached_property
+    def clock(self) -> Clock:
+        return Clock(self.chain)
+
+    def now(self) -> float:
+        """The chain's time, Unix seconds."""
+        return self.clock.now()
+
     def margin(self) -> float:
         """Seconds before a deadline at which the node stops waiting and answers."""
         return max(2.0, self.chain.deployment.job_time * 0.05)
 
     def seconds_left(self, entry: Entry) -> int:
         """Whole seconds until the node must have an answer."""
-        return int(entry.until - time.time() - self.margin())
+        return int(entry.until - self.now() - self.margin())
 
     def is_late(self, entry: Entry) -> bool:
-        return time.time() > entry.until - self.margin()
+        return self.now() > entry.until - self.margin()
 
     def is_past(self, entry: Entry) -> bool:
-        """Whether only an expiry is left; one more second, for the chain's clock is not ours."""
-        return entry.step not in (Step.window, Step.check) and time.time() > entry.until + 1.5
+        """Whether only an expiry is left; one more second, for blocks have whole ones."""
+        return entry.step not in (Step.window, Step.check) and self.now() > entry.until + 1.5
 
     def check_key(self) -> None:
         """Raises RefusedError unless this node's key is the one that the provider registered: others cannot answer."""

@@ -7,7 +7,6 @@ come yet, RefusedError where this node may not act now; the node tries again.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -77,8 +76,7 @@ class Steps:
             self._say(f"job 0x{entry.job_id.hex()} is on no dataset of this vault: left to expire")
             return entry.to(Step.done)
         opened = place.chain.block_time(entry.block)
-        # Both clocks: the chain's may stand still while nothing happens, ours may be wrong.
-        if max(place.chain.block_time(), time.time()) - opened < place.patience:
+        if place.now() - opened < place.patience:
             raise error
         return rejected(entry, "content-missing", str(error))
 
@@ -100,7 +98,7 @@ class Steps:
         if place.is_late(entry):
             return rejected(entry, "not-approved-in-time", "the owner did not decide before the deadline")
         documents = place.journal.approvals(entry.request.algorithm)
-        now = int(time.time())
+        now = int(place.now())
         approval = valid_approval(place.chain, place.store, documents, entry, place.owner, at=now)
         if approval is None:
             return None
