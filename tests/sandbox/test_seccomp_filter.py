@@ -13,6 +13,7 @@ from compute.sandbox.seccomp import (
     ARCHITECTURE,
     NOT_HERE,
     NOTIFY,
+    TRACE,
     X32_BIT,
     describe,
     filter_bytes,
@@ -89,9 +90,14 @@ def test_clone_is_allowed_for_threads_and_children_but_not_with_any_namespace() 
     thread = 0x003D0F00  # glibc's flags of pthread_create
     assert answer(NUMBERS["clone"], thread) == ALLOW
     assert answer(NUMBERS["clone"], 17) == ALLOW
-    for flag in (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000):
+    for flag in (0x800000, 0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000):
         assert answer(NUMBERS["clone"], 17 | flag) == NOTIFY
     assert answer(NUMBERS["clone3"]) == NOT_HERE
+
+
+def test_for_a_tracer_the_filter_differs_only_in_how_calls_are_told() -> None:
+    told = filter_bytes().replace(NOTIFY.to_bytes(4, "little"), TRACE.to_bytes(4, "little"))
+    assert filter_bytes(traced=True) == told != filter_bytes()
 
 
 def test_harmless_forms_of_ioctl_and_prctl_are_allowed() -> None:
