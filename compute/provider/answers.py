@@ -67,7 +67,7 @@ class Answers:
         place.chain.send("Market", "reject", arguments, place.account)
         self._say(f"job 0x{entry.job_id.hex()} rejected: {code}: {entry.data['detail']}")
         self._reporter.report(entry.job_id, "rejected")
-        return entry.to(Step.done)
+        return entry.to(Step.check)
 
     def fail(self, entry: Entry) -> Entry:
         place = self._place
@@ -84,6 +84,8 @@ class Answers:
     def standing(self, entry: Entry) -> Entry | None:
         """Where the chain has the job, if it is answered there; None where it is open.
 
+        Never done: that comes with the confirmed event alone, which is taken back with its block. What is seen here may
+        be in a block that the node has not followed to yet, and nobody would tell of its going.
         Raises NotFoundError for a job that the chain does not have: a reorganisation that will be told soon.
         """
         job = self._place.chain.job(entry.job_id)
@@ -92,7 +94,7 @@ class Answers:
         if job.state is State.none:
             raise NotFoundError("the chain does not have this job now", got="0x" + entry.job_id.hex())
         if job.state in END_STATES:
-            return entry.to(Step.done)
+            return entry.to(Step.check)
         return entry.to(Step.window, until=job.until)
 
     def _on_chain(self, entry: Entry, stage: str) -> Entry:
@@ -100,10 +102,10 @@ class Answers:
         self._say(f"job 0x{entry.job_id.hex()} {stage}")
         return self.standing(entry) or entry
 
-    def check(self, entry: Entry) -> Entry:
-        """After a reorganisation: where the answer is gone, gives it again."""
+    def check(self, entry: Entry) -> Entry | None:
+        """Waits for the event of the end; where a reorganisation has taken the answer back, gives it again."""
         if standing := self.standing(entry):
-            return standing
+            return None if standing.step is Step.check else standing
         known = (("failure", Step.fail), ("code", Step.reject), ("receipt", Step.submit))
         again = next((step for key, step in known if key in entry.data), Step.judge)
         job = self._place.chain.job(entry.job_id)
@@ -122,11 +124,11 @@ class Answers:
         return None
 
     def _after_finalise(self, entry: Entry, now: int) -> Entry:
-        """Done; or again in a while, where the chain skipped it."""
+        """Waits for the event; or again in a while, where the chain skipped it."""
         standing = self.standing(entry)
         if standing is None:
             return entry.to(Step.check)
-        return standing if standing.step is Step.done else entry.to(Step.window, until=now + _RETRY_SECONDS)
+        return standing if standing.step is Step.check else entry.to(Step.window, until=now + _RETRY_SECONDS)
 
     def expire(self, entry: Entry) -> Entry:
         """The deadline is over without an answer: the buyer gets everything back."""
@@ -134,4 +136,4 @@ class Answers:
             return standing
         self._place.chain.send("Market", "expire", (entry.request.to_tuple(),), self._place.account)
         self._say(f"job 0x{entry.job_id.hex()} expired; the buyer is refunded")
-        return entry.to(Step.done)
+        return entry.to(Step.check)

@@ -26,7 +26,6 @@ CREATE TABLE IF NOT EXISTS refusals (job_id BLOB PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS blocks (number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 """
 _KEEP_BLOCKS = 1_000
-_DAY = 86_400
 
 
 class Step(StrEnum):
@@ -40,7 +39,7 @@ class Step(StrEnum):
     reject = "reject"
     fail = "fail"
     window = "window"  # on chain; waits for the window's end
-    check = "check"  # the chain may have taken the answer back: ask it
+    check = "check"  # ended on chain, as far as one sees; waits for the event of it
     done = "done"
 
 
@@ -156,17 +155,23 @@ class Journal:
             db.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?)", (number, block_hash))
             db.execute("DELETE FROM blocks WHERE number <= ?", (number - _KEEP_BLOCKS,))
 
-    def roll_back(self, block: int, *, now: int) -> None:
+    def end(self, job_id: bytes, block: int) -> None:
+        """A confirmed event of that block ended the job; nothing where this node does not know it."""
+        if self.knows(job_id):
+            self.put(self.get(job_id).to(Step.done, ended=block))
+
+    def roll_back(self, block: int) -> None:
         """Forgets what later blocks said: a reorganisation took them back. What comes again is judged again.
 
-        An answer to an older job may be gone as well: those whose time (`until`, and a day more) is not over at
-        `now`, in Unix seconds, are looked up again.
+        An answer to an older job, or its end, may be gone as well: it is looked up.
         """
         with self._session() as db:
             for table, column in (("jobs", "block"), ("approvals", "block"), ("blocks", "number")):
                 db.execute(f"DELETE FROM {table} WHERE {column} > ?", (block,))  # noqa: S608  # fixed names
             db.execute(
-                "UPDATE jobs SET step = 'check' WHERE step IN ('window', 'done') AND until > ?", (now - _DAY,)
+                "UPDATE jobs SET step = 'check' WHERE step = 'window'"
+                " OR (step = 'done' AND json_extract(data, '$.ended') > ?)",
+                (block,),
             )
 
 

@@ -40,6 +40,7 @@ _FIRST_PAUSE, _LAST_PAUSE = 0.5, 30.0
 _LONG_SECONDS = 1.0
 """How long the node waits after its chain or its journal failed it."""
 _CLOCK_SECONDS = 60.0
+_PATIENT = WAITS_FOR_OWNER | {Step.window, Step.check}
 _UNDECIDED = frozenset({Step.judge, Step.approval, Step.review})
 
 
@@ -97,7 +98,7 @@ class Node:
                 self._say(
                     f"the chain reorganised down to block {step.to_block}; judging again what comes after"
                 )
-                journal.roll_back(step.to_block, now=int(self._place.now()))
+                journal.roll_back(step.to_block)
                 self._pauses.clear()
             elif step:
                 self._record(step)
@@ -121,7 +122,7 @@ class Node:
                 place.journal.note_approval(event.subject, event.document, event.at.block)
                 self._pauses.clear()
             elif isinstance(event, JobSettled | JobFailed | JobExpired | JobRejected):
-                self._end(event.job_id)
+                place.journal.end(event.job_id, event.at.block)
         place.journal.note_block(batch.last, batch.last_hash)
 
     def _take(self, event: JobOpened) -> None:
@@ -131,10 +132,6 @@ class Node:
         entry = Entry(event.job_id, event.at.block, Step.judge, 0, event.until, request_of(event), {})
         self._place.journal.put(entry)
         self._reporter.report(event.job_id, "queued")
-
-    def _end(self, job_id: bytes) -> None:
-        if self._place.journal.knows(job_id):
-            self._place.journal.put(self._place.journal.get(job_id).to(Step.done))
 
     def _advance_all(self) -> None:
         entries = self._place.journal.entries()
@@ -155,7 +152,7 @@ class Node:
             if (now := self._place.journal.get(entry.job_id)).step in _UNDECIDED:
                 self._place.journal.put(rejected(now, "node-error", type(error).__name__))
         else:
-            look = _LOOK_SECONDS if at in WAITS_FOR_OWNER or at is Step.window else 0.0
+            look = _LOOK_SECONDS if at in _PATIENT else 0.0
             self._pauses[entry.job_id] = _Pause(time.monotonic() + look)
 
     def _advance(self, entry: Entry) -> Step:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from marketplace.chain.blocks import read_block
+from marketplace.chain.blocks import block_number, read_block
 from marketplace.chain.client import Chain
 from marketplace.core.events import Event
 
@@ -55,7 +55,7 @@ class Follower:
     def poll(self) -> Batch | Reorganised | None:
         """What is next, or None where nothing is. Raises what `Chain` raises."""
         if self._known and not self._stands(*self._known[-1]):
-            return self._roll_back()
+            return None if self._is_behind() else self._roll_back()
         first = self._known[-1][0] + 1 if self._known else self._first
         last = min(self._chain.confirmed_head(), first + self._span - 1)
         if first > last:
@@ -74,6 +74,12 @@ class Follower:
     def _stands(self, number: int, block_hash: bytes) -> bool:
         block = read_block(self._chain.rpc, number)
         return block is not None and block.hash == block_hash
+
+    def _is_behind(self) -> bool:
+        """Whether the endpoint only lags: it has not got our newest block yet, and what it has is ours."""
+        head = block_number(self._chain.rpc)
+        there = [end for end in self._known if end[0] <= head]
+        return 0 < len(there) < len(self._known) and self._stands(*there[-1])
 
     def _roll_back(self) -> Reorganised:
         while self._known and not self._stands(*self._known[-1]):

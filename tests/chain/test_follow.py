@@ -12,7 +12,7 @@ from marketplace.chain.client import Chain
 from marketplace.chain.follow import Batch, Follower, Reorganised
 from marketplace.core.events import ApprovalAnnounced, Event
 from marketplace.errors import UnavailableError
-from tests.chain.conftest import LyingRpc
+from tests.chain.conftest import LyingRpc, lying_rpc
 from tests.support.chain import RunningMarket, running_market
 
 NUMBERS = (number.to_bytes(32, "big") for number in itertools.count(1))
@@ -180,3 +180,23 @@ def test_a_transaction_that_a_reorganisation_drops_is_sent_again(market: Running
     assert found[0].at.transaction == first.transaction == bytes.fromhex(sent.transaction[2:])
     assert (found[0].at.block, found[0].at.block_hash) != (first.block, first.block_hash)
     assert sent.events == tuple(found)
+
+
+def test_an_endpoint_that_lags_behind_takes_nothing_back(market: RunningMarket) -> None:
+    for _ in range(3):
+        announce(market)
+    with (
+        lying_rpc(market.embedded.url) as liar,
+        Chain(liar.url, market.chain.deployment, confirmations=1, timeout=5) as chain,
+    ):
+        follower = Follower(chain, chain.deployment.first_block, span=2)
+        held = replay(drain(follower))
+        behind = chain.head() - 5
+        liar.tampers["eth_blockNumber"] = lambda _: hex(behind)
+        liar.tampers["eth_getBlockByNumber"] = lambda found: (
+            None if found is None or int(found["number"], 16) > behind else found
+        )
+        assert drain(follower) == []
+        liar.tampers.clear()
+        last = announce(market)
+        assert subjects(tuple(held) + tuple(replay(drain(follower))))[-1] == last
