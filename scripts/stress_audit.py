@@ -33,11 +33,8 @@ def audit(market: Market) -> dict[str, object]:
     refunds = sum(chain.balance(customer.account.address) for customer in market.customers)
     refunded = sum(states[state] for state in _REFUNDED)
     held = chain.token_balance(chain.deployment.market)
-    unspent = sum(
-        (grant.jobs_paid - grant.jobs_opened) * PRICE
-        for customer in market.customers
-        if (grant := chain.grant(customer.offer.digest, customer.account.address))
-    )
+    grants = [chain.grant(each.offer.digest, each.account.address) for each in market.customers]
+    unspent = sum((grant.jobs_paid - grant.jobs_opened) * PRICE for grant in grants)
     report: dict[str, object] = {
         "jobs opened": len(jobs),
         "reported as opened": len(told),

@@ -104,9 +104,11 @@ class Service:
 
     def ready(self, *, seconds: float = 60) -> dict[str, Any]:
         """Its first line that says that it serves."""
-        return wait_for(
-            lambda: next(filter(None, map(_service_line, self.said.splitlines())), None), self.name, seconds
-        )
+        found: dict[str, Any] = wait_for(self._served, self.name, seconds)
+        return found
+
+    def _served(self) -> dict[str, Any] | None:
+        return next(filter(None, map(_service_line, self.said.splitlines())), None)
 
     def rss(self) -> int:
         """Bytes in memory."""

@@ -83,7 +83,7 @@ class Bank:
         self.chain.mine()
 
     def mine_until(self, done: Future[None]) -> None:
-        wait_until(lambda: self.chain.mine() or done.done(), "the end of a payment", seconds=20)
+        wait_until(lambda: (self.chain.mine(), done.done())[1], "the end of a payment", seconds=20)
         done.result()
 
 
@@ -153,7 +153,7 @@ def test_a_stuck_transaction_of_a_dead_process_gives_its_nonce_away_and_never_co
         bank.chain.mine()
 
     with begun(lambda: bank.pay(bank.sender(bump_seconds=0.3))) as paying:
-        wait_until(lambda: starve() or not bank.knows(left), "its replacement")
+        wait_until(lambda: (starve(), not bank.knows(left))[1], "its replacement")
         assert bank.paid == 0
         bank.mine_until(paying)
     assert (bank.paid, bank.used) == (PLAIN, 1)
@@ -170,7 +170,7 @@ def test_twenty_threads_and_two_processes_of_one_account_pay_each_once(bank: Ban
     senders = bank.sender(), bank.sender()
     with ThreadPoolExecutor(20) as pool:
         paying = [pool.submit(bank.pay, senders[number % 2], 1) for number in range(20)]
-        wait_until(lambda: bank.chain.mine() or all(each.done() for each in paying), "all", seconds=60)
+        wait_until(lambda: (bank.chain.mine(), all(each.done() for each in paying))[1], "all", seconds=60)
         for each in paying:
             each.result()
     assert (bank.paid, bank.used) == (20, 20)
