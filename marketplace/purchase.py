@@ -7,10 +7,12 @@ from typing import Literal
 
 from eth_account.signers.local import LocalAccount
 
+from marketplace import bonds
 from marketplace.chain.client import Chain, Sent
 from marketplace.core.events import AccessBought, UnusedClaimed
+from marketplace.core.ids import Status
 from marketplace.core.job import Grant
-from marketplace.core.readable import euros
+from marketplace.core.offer import Offer
 from marketplace.errors import InputError, RefusedError
 from marketplace.lookup import AnnouncedOffer
 
@@ -41,14 +43,8 @@ def buy(
     offer = announced.offer
     if not 1 <= uses <= offer.max_uses:
         raise InputError("that many uses are not on offer", got=uses, expected=f"1 to {offer.max_uses}")
-    cost, held = uses * offer.price, chain.token_balance(account.address)
-    if held < cost:
-        raise RefusedError(
-            "the wallet holds too little",
-            got=euros(held),
-            expected=euros(cost),
-            do="Fund it, or buy fewer uses.",
-        )
+    cost = uses * offer.price
+    bonds.require_funds(chain, account.address, cost)
     if pay == "permit":
         permit = chain.permit(account, cost, chain.block_time() + _PERMIT_SECONDS)
         arguments = (offer.to_tuple(), announced.signature, uses, permit)
@@ -83,8 +79,24 @@ def usable_access(chain: Chain, buyer: str, token: int) -> Access:
     )
 
 
-def claim_unused(chain: Chain, account: LocalAccount, access: Access, buyer: str) -> tuple[Sent, int]:
-    """Credits the buyer for unused uses of an ended grant; returns the amount in token units."""
-    sent = chain.send("Market", "claimUnused", (access.offer_digest, buyer), account)
+def reason_to_leave(chain: Chain, offer: Offer) -> str:
+    """Why a buyer may take unused uses back before the term's end; empty where there is no reason."""
+    status = chain.status(offer.asset_id)
+    if status is not Status.active:
+        return f"the dataset is {status.name}"
+    if bonds.missing(chain, offer.provider):
+        return "the provider's bond is short"
+    return "the market is paused" if chain.call("Market", "paused") else ""
+
+
+def claim_unused(chain: Chain, account: LocalAccount, access: Access, offer: Offer) -> tuple[Sent, int]:
+    """Credits the account for the unused uses of its grant; returns the amount in token units.
+
+    Raises RefusedError where the grant lasts and the provider keeps its side.
+    """
+    if not has_ended(access.grant, chain.block_time()) and reason_to_leave(chain, offer):
+        sent = chain.send("Market", "claimUnusedEarly", (offer.to_tuple(),), account)
+    else:
+        sent = chain.send("Market", "claimUnused", (access.offer_digest, account.address), account)
     amounts = [event.amount for event in sent.events if isinstance(event, UnusedClaimed)]
     return sent, sum(amounts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -11,6 +12,7 @@ from marketplace.errors import InputError
 
 _EXPECTED = {
     "confirmations": "a whole number of blocks from 0 to 100",
+    "wall": "bubblewrap or gvisor",
     "timeout": "seconds, more than 0 and at most 600",
 }
 _SECRET = frozenset({"passphrase", "passphrase_file"})
@@ -36,6 +38,7 @@ class Settings(BaseSettings):
     passphrase: SecretStr = Field(SecretStr(""), description="passphrase of the key files")
     passphrase_file: Path | None = Field(None, description="file that holds the passphrase in its first line")
     confirmations: int = Field(1, ge=0, le=100, description="blocks that must follow before an event counts")
+    wall: Literal["bubblewrap", "gvisor"] = Field("bubblewrap", description="the sandbox's wall, for nodes")
     timeout: float = Field(20.0, gt=0, le=600, description="seconds to wait for an RPC or HTTP answer")
 
     @property

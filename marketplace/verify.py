@@ -20,7 +20,7 @@ from marketplace.core.cid import Cid
 from marketplace.core.dataset import Listing
 from marketplace.core.events import Event
 from marketplace.core.ids import Kind, kind_of
-from marketplace.core.ledger import GrantKey, Ledger, Rules
+from marketplace.core.ledger import GrantKey, Ledger
 from marketplace.core.replay import replay
 from marketplace.core.scope import Scope, Subject, View, subject_text, views
 from marketplace.core.terms import Terms
@@ -104,7 +104,7 @@ class _Audit:
         events: list[Event] = self._chain.logs(last=self._block)
         times, blocks = self._times(events)
         yield blocks
-        ledger = replay(events, rules=self._rules(), times=times)
+        ledger = replay(events, rules=self._chain.deployment.rules, times=times)
         scope = Scope.of(ledger, subject)
         yield from audit.step_checks(ledger, len(events))
         yield from audit.invariant_checks(ledger)
@@ -123,12 +123,6 @@ class _Audit:
             yield audit.equal(
                 "deployment", line.name, "the chain against the deployment file", line.expected, line.got
             )
-
-    def _rules(self) -> Rules:
-        of = self._chain.deployment
-        return Rules(
-            of.chain_id, of.market, of.asset_registry, of.participants, of.credits, of.window, of.job_time
-        )
 
     def _times(self, events: Iterable[Event]) -> tuple[dict[int, int], Check]:
         """The time of every block that holds an event; and whether the logs are of the blocks that stand."""
@@ -199,6 +193,7 @@ class _Audit:
             yield audit.money_check(job_id, ledger.jobs[job_id])
             if offer is not None:
                 yield from evidence.fee_checks(ledger, job_id, offer)
+                yield from evidence.judge_checks(ledger, job_id, offer)
             yield from self._job(ledger, job_id, terms, listing)
 
     def _job(

@@ -74,7 +74,8 @@ def running_node(folder: Path, *, megabytes: int, stop: threading.Event) -> Iter
     with running_market(window=60, job_time=600) as market, Sandbox() as sandbox:
         store, vault = LocalStore(folder / "store"), Vault(folder / "vault")
         chain, provider = market.chain, market.provider
-        chain.send("ParticipantRegistry", "setNode", (market.node.address, public_key(private)), provider)
+        chain.send("ParticipantRegistry", "setNode", (market.node.address, public_key(private), 0), provider)
+        market.pledge(provider)
         asset = _publish(market, store, vault, folder, public_key(private), megabytes)
         outputs = LocalStore(folder / "outputs")
         place = Place(

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VERSION = "0.8.37"
 DEPLOYED = {
     "AssetRegistry": "contracts/AssetRegistry.sol",
+    "Authority": "contracts/Authority.sol",
     "ContributionCredits": "contracts/ContributionCredits.sol",
     "Market": "contracts/Market.sol",
     "ParticipantRegistry": "contracts/ParticipantRegistry.sol",

@@ -22,6 +22,7 @@ from river.datasets import Shuttle
 ALGORITHMS = Path(__file__).parent / "demo_algorithms"
 PURPOSE = "predictive-maintenance"
 PRICE, FEE_PERCENT, USES = 25, 10, 5
+BOND = 100
 WINDOW, JOB_TIME = 8, 300
 
 
@@ -72,11 +73,14 @@ class Story:
         self.provider, self.buyer = self.market.party("north-works"), self.market.party("startup")
         self.auditor = self.market.party("auditor")
         with ThreadPoolExecutor() as pool:
-            ready = [pool.submit(self._set_up, self.provider, 0), pool.submit(self._set_up, self.buyer, 500)]
+            ready = [
+                pool.submit(self._set_up, self.provider, BOND),
+                pool.submit(self._set_up, self.buyer, 500),
+            ]
             for done in ready:
                 done.result()
         node = self.provider.run("node", "init")
-        self.report.row("provider registers its node", node)
+        self.report.row(f"provider registers its node, and pledges {BOND} EUR", node)
 
     def _set_up(self, party: Party, euros_: int) -> None:
         party.run("wallet", "new", party.name)

@@ -32,7 +32,7 @@ def audit(market: Market) -> dict[str, object]:
     owed = chain.balance(market.owner.address)
     refunds = sum(chain.balance(customer.account.address) for customer in market.customers)
     refunded = sum(states[state] for state in _REFUNDED)
-    held = chain.token_balance(chain.deployment.market)
+    held = chain.token_balance(chain.deployment.market) - chain.bond(market.owner.address).staked
     grants = [chain.grant(each.offer.digest, each.account.address) for each in market.customers]
     unspent = sum((grant.jobs_paid - grant.jobs_opened) * PRICE for grant in grants)
     report: dict[str, object] = {

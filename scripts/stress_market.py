@@ -23,7 +23,8 @@ from eth_account.signers.local import LocalAccount
 
 from compute.provider.publish import Card, Price, Publisher, TermsChoice
 from compute.provider.vault import Vault
-from marketplace import purchase
+from compute.sandbox import Sandbox
+from marketplace import bonds, purchase
 from marketplace.chain.client import Chain
 from marketplace.chain.deployment import Deployment
 from marketplace.chain.embedded import fund
@@ -246,9 +247,12 @@ def _provider(home: Path, chain: Chain, store: GatewayStore, uses: int) -> tuple
     keyring = Keyring(home / "keys", lambda: _PASSPHRASE)
     owner, node = keyring.new_wallet("works"), keyring.new_wallet("node")
     sealing = keyring.new_sealing_key("sealing")
-    for account in (owner, node):
-        fund(chain, account.address, 0)
-    chain.send("ParticipantRegistry", "setNode", (node.address, sealing), owner)
+    for account, euros in ((owner, 100), (node, 0)):
+        fund(chain, account.address, euros)
+    with Sandbox() as sandbox:
+        isolation = int(sandbox.probe())
+    chain.send("ParticipantRegistry", "setNode", (node.address, sealing, isolation), owner)
+    bonds.deposit(chain, owner, bonds.missing(chain, owner.address))
     publisher = Publisher(chain, store, Vault(home / "vault"), owner, sealing)
     table = home / "table.csv"
     table.write_bytes(TABLE)

@@ -100,3 +100,12 @@ def running(script: str, folder: Path) -> Iterator[tuple[int, str]]:
             yield code, output.read()
         finally:
             os.killpg(process.pid, signal.SIGTERM)
+
+
+def test_every_test_that_the_threats_name_exists() -> None:
+    table = README[README.index("<!-- threats") : README.index("## Figures")]
+    named = set(re.findall(r"`((?:test|testFuzz|invariant)_\w+)`", table))
+    suites = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("tests/**/*.sol")]
+    written = {name for path in suites for name in re.findall(r"(?:def|function) (\w+)\(", path.read_text())}
+    assert len(named) > 20
+    assert named <= written

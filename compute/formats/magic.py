@@ -22,6 +22,10 @@ _OLD_TORCH = (
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
 _CALLING = frozenset({"REDUCE", "OBJ", "INST", "NEWOBJ", "NEWOBJ_EX", "BUILD"})
 _TELLING = _CALLING | {"GLOBAL", "STACK_GLOBAL", "PUT", "MEMOIZE"}
+_NEEDS_MARK = frozenset(
+    {"TUPLE", "LIST", "DICT", "APPENDS", "SETITEMS", "ADDITEMS", "FROZENSET", "POP_MARK", "OBJ"}
+)
+_IMPORTABLE = re.compile(r"[^\W\d][\w.]* [^\W\d][\w.]*")
 _MANY_STEPS = 10_000
 
 
@@ -49,9 +53,21 @@ def is_text_pickle(data: bytes) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes that pickle reads and Python deprecates
-            for operation, _, _ in islice(pickletools.genops(data), _MANY_STEPS):
+            for operation, argument, _ in islice(pickletools.genops(data), _MANY_STEPS):
+                if "MARK" not in names and _stops_without_mark(operation.name, argument):
+                    return bool(names & _CALLING)
                 names.add(operation.name)
                 steps += 1
     except (ValueError, OverflowError, IndexError, KeyError, EOFError):
         return bool(names & _CALLING)
     return steps == _MANY_STEPS or bool(names & _TELLING)
+
+
+def _stops_without_mark(operation: str, argument: object) -> bool:
+    """Whether pickle ends here for want of a mark, having done nothing; tables whose header begins `id,` or `time` do.
+
+    INST looks its class up first in pickle's Python version: there it counts unless nothing could have that name.
+    """
+    if operation == "INST":
+        return not _IMPORTABLE.fullmatch(str(argument))
+    return operation in _NEEDS_MARK

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -12,14 +11,15 @@ import typer
 from compute.algorithms import bundle_of
 from compute.provider.home import vault_of
 from compute.provider.publish import Card, Price, Publisher, TermsChoice
-from marketplace.cli.session import SEALING_KEY, Session, session
+from marketplace.cli.session import SEALING_KEY, Session, parse_euros, session
+from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, parse_address
+from marketplace.core.ids import role_id
 from marketplace.core.policy import CustomAlgorithms, Purpose
 from marketplace.core.readable import euros
 from marketplace.errors import InputError, NotFoundError, SteelyardError
 from marketplace.lookup import listing_of, published_datasets, resolve
 
 _DAY = 86_400
-_EUROS = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?")
 
 
 def dataset_publish(
@@ -105,6 +105,9 @@ def dataset_offer(
     failure_fee: Annotated[
         float, typer.Option(min=0, max=20, help="percent kept when an algorithm fails")
     ] = 10.0,
+    arbiter: Annotated[str, typer.Option(help="address that judges disputes; none: nobody does")] = "",
+    verifier: Annotated[str, typer.Option(help="address that judges missing or malformed outputs")] = "",
+    role: Annotated[str, typer.Option(help="accreditation that a buyer needs; none: nobody needs one")] = "",
 ) -> None:
     """Sign an offer for a dataset and announce it."""
     here = session(context)
@@ -117,6 +120,9 @@ def dataset_offer(
         term_days,
         here.chain.block_time() + valid_days * _DAY,
         round(failure_fee * 100),
+        parse_address(arbiter, where="--arbiter") if arbiter else ZERO_ADDRESS,
+        parse_address(verifier, where="--verifier") if verifier else ZERO_ADDRESS,
+        role_id(role) if role else ZERO_BYTES32,
     )
     offer, digest, sent = _publisher(here).offer(token, terms)
     here.output.result(
@@ -140,18 +146,9 @@ def _price(text: str | None, free: bool) -> int:
         return 0
     if text is None:
         raise InputError("an offer needs a price", do="Name it as --price EUROS, or say --free.")
-    units = _units(text)
+    units = parse_euros(text)
     if units == 0:
         raise InputError(
             "a price of 0 gives every use away", got=text, do="Say --free instead, if that is meant."
-        )
-    return units
-
-
-def _units(text: str) -> int:
-    found = _EUROS.fullmatch(text)
-    if not found or (units := int(found[1]) * 1_000_000 + int((found[2] or "").ljust(6, "0"))) >= 1 << 48:
-        raise InputError(
-            "not a price", got=text, expected="euros below 281 million, at most six decimals, as 12.50"
         )
     return units

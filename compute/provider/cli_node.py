@@ -17,10 +17,12 @@ from compute.provider.node import Node, Place
 from compute.provider.place import check_key, registered_key
 from compute.provider.reporter import Reporter
 from compute.provider.runner import Keys, Runner
-from compute.sandbox import Sandbox
+from compute.sandbox import Isolation, Sandbox, Wall
+from marketplace import bonds
 from marketplace.chain.client import ETHER
 from marketplace.cli.output import table
 from marketplace.cli.session import NODE_WALLET, SEALING_KEY, Session, parse_job_id, session
+from marketplace.core.readable import euros
 from marketplace.errors import RefusedError
 
 
@@ -30,7 +32,7 @@ def node_init(
         float, typer.Option(min=0, max=10, help="ether that the node should hold for its gas")
     ] = 0.1,
 ) -> None:
-    """Make the node's keys, register them for your wallet, and give the node its gas; repeat it where it failed."""
+    """Make the node's keys, register them for your wallet, pledge its bond, give it gas; repeat it where it failed."""
     here = session(context)
     owner = here.account  # first, so that no key is made with a passphrase that is not the wallet's
     if NODE_WALLET not in here.keyring.wallets():
@@ -39,8 +41,13 @@ def node_init(
         here.keyring.new_sealing_key(SEALING_KEY)
     node, sealing = here.keyring.wallets()[NODE_WALLET], here.keyring.sealing_keys()[SEALING_KEY]
     sent = None
-    if not _is_registered(here, node, sealing):
-        sent = here.chain.send("ParticipantRegistry", "setNode", (node, sealing), owner)
+    pledge, isolation = bonds.missing(here.chain, here.address), _isolation(here)
+    bonds.require_funds(here.chain, here.address, pledge)
+    if not _is_registered(here, node, sealing, isolation):
+        sent = here.chain.send("ParticipantRegistry", "setNode", (node, sealing, isolation), owner)
+    if pledge:
+        here.output.step(f"pledging {euros(pledge)} for the node")
+        bonds.deposit(here.chain, owner, pledge)
     missing = int(gas * ETHER) - here.chain.ether(node)
     if missing > 0:
         here.chain.pay(owner, node, missing)
@@ -50,20 +57,30 @@ def node_init(
             "node": node,
             "transaction": sent.transaction if sent else None,
             "gas": sent.gas_used if sent else 0,
+            "isolation": isolation,
+            "bond": here.chain.bond(here.address).staked,
         },
         [
             f"node {node} {'registered' if sent else 'is registered already'} for {here.address}",
             f"it holds {here.chain.ether(node) / ETHER:g} ether for the gas of its receipts",
+            f"your bond is {euros(here.chain.bond(here.address).staked)}; isolation: {Isolation(isolation).name}",
         ],
         then="steelyard node run",
     )
 
 
-def _is_registered(here: Session, node: str, sealing: bytes) -> bool:
-    """Whether the chain has this home's keys as the provider's."""
+def _isolation(here: Session) -> int:
+    """What a sandbox reaches on this machine, in bits."""
+    with Sandbox(wall=Wall(here.settings.wall)) as sandbox:
+        return int(sandbox.probe())
+
+
+def _is_registered(here: Session, node: str, sealing: bytes, isolation: int) -> bool:
+    """Whether the chain has this home's keys as the provider's, and what its sandbox reaches."""
     return (
         registered_key(here.chain, here.address) == node
         and here.chain.sealing_key_of(here.address) == sealing
+        and here.chain.isolation_of(here.address) == isolation
     )
 
 
@@ -82,11 +99,12 @@ def _registered_node(here: Session) -> str:
     if node is None or sealing is None:
         raise RefusedError("this home has no node yet", got=here.home, do="Make one: steelyard node init")
     check_key(here.chain, here.address, node)
-    if not _is_registered(here, node, sealing):
+    registered = here.chain.sealing_key_of(here.address)
+    if registered != sealing:
         raise RefusedError(
             "this node's sealing key is not the registered one: it could open no order",
             got="0x" + sealing.hex(),
-            expected="0x" + here.chain.sealing_key_of(here.address).hex(),
+            expected="0x" + registered.hex(),
             do="Register it: steelyard node init",
         )
     return node
@@ -98,8 +116,9 @@ def _serve(here: Session) -> None:
         signal.signal(number, lambda *_: stop.set())
     account = here.keyring.wallet(NODE_WALLET)
     sealing = here.keyring.sealing_key(SEALING_KEY)
-    with Sandbox() as sandbox:  # whose making removes what killed nodes left
+    with Sandbox(wall=Wall(here.settings.wall)) as sandbox:  # whose making removes what killed nodes left
         isolation = sandbox.probe()
+        _require_isolation(here, isolation)
         vault, outputs = vault_of(here), outputs_of(here)
         place = Place(
             here.chain, here.store, outputs, vault, journal_of(here), here.address, account, sealing.private
@@ -112,6 +131,18 @@ def _serve(here: Session) -> None:
             f"node {account.address} serves {here.address}; isolation: {isolation.name}",
         )
         node.run(stop)
+
+
+def _require_isolation(here: Session, reached: Isolation) -> None:
+    """Buyers choose by what is registered: it must be what runs."""
+    registered = Isolation(here.chain.isolation_of(here.address))
+    if registered != reached:
+        raise RefusedError(
+            "the sandbox reaches another isolation than is registered",
+            got=reached.name,
+            expected=registered.name,
+            do="Register what it reaches: steelyard node init",
+        )
 
 
 def node_status(context: typer.Context) -> None:

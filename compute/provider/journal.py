@@ -147,7 +147,10 @@ class Journal:
         """(number, hash) of blocks whose events are in the journal, ascending: shows what changed meanwhile."""
         with self._session() as db:
             rows = db.execute("SELECT number, hash FROM blocks ORDER BY number").fetchall()
-        return [(int(number), bytes(block_hash)) for number, block_hash in rows]
+        try:
+            return [(int(number), bytes(block_hash)) for number, block_hash in rows]
+        except (TypeError, ValueError) as error:
+            raise _damaged(error) from error
 
     def note_block(self, number: int, block_hash: bytes) -> None:
         """Everything up to this block is in the journal."""
@@ -187,7 +190,9 @@ def _entry(row: tuple[Any, ...]) -> Entry:
             Request.from_json(json.loads(request)),
             json.loads(data),
         )
-    except (ValueError, InputError) as error:
-        raise IntegrityError(
-            f"the node's journal is damaged: {error}", do="Restore node.db, or delete it."
-        ) from error
+    except (TypeError, ValueError, InputError) as error:
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> IntegrityError:
+    return IntegrityError(f"the node's journal is damaged: {error}", do="Restore node.db, or delete it.")

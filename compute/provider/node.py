@@ -22,12 +22,16 @@ from compute.provider.steps import Steps
 from marketplace.chain.follow import Batch, Follower, Reorganised
 from marketplace.core.events import (
     ApprovalAnnounced,
+    DisputeLapsed,
+    DisputeResolved,
+    JobDisputed,
     JobExpired,
     JobFailed,
     JobOpened,
     JobRejected,
     JobSettled,
 )
+from marketplace.core.job import Ground
 from marketplace.errors import SteelyardError
 from marketplace.lookup import request_of
 
@@ -39,6 +43,7 @@ _LOOK_SECONDS = 0.5
 _FIRST_PAUSE, _LAST_PAUSE = 0.5, 30.0
 _LONG_SECONDS = 1.0
 """How long the node waits after its chain or its journal failed it."""
+_ENDS = JobSettled | JobFailed | JobExpired | JobRejected | DisputeResolved | DisputeLapsed
 _CLOCK_SECONDS = 60.0
 _PATIENT = WAITS_FOR_OWNER | {Step.window, Step.check}
 _UNDECIDED = frozenset({Step.judge, Step.approval, Step.review})
@@ -121,7 +126,9 @@ class Node:
                 # Announcing is open to everyone, and each document costs a fetch: only the owner's own count.
                 place.journal.note_approval(event.subject, event.document, event.at.block)
                 self._pauses.clear()
-            elif isinstance(event, JobSettled | JobFailed | JobExpired | JobRejected):
+            elif isinstance(event, JobDisputed):
+                self._dispute(event)
+            elif isinstance(event, _ENDS):
                 place.journal.end(event.job_id, event.at.block)
         place.journal.note_block(batch.last, batch.last_hash)
 
@@ -132,6 +139,15 @@ class Node:
         entry = Entry(event.job_id, event.at.block, Step.judge, 0, event.until, request_of(event), {})
         self._place.journal.put(entry)
         self._reporter.report(event.job_id, "queued")
+
+    def _dispute(self, event: JobDisputed) -> None:
+        """The judge has until `event.until`; whoever finalises after that gets the job to its end."""
+        journal = self._place.journal
+        if not journal.knows(event.job_id):
+            return
+        name = f"0x{event.job_id.hex()}"
+        self._say(f"job {name} is disputed ({Ground(event.ground).name}); {event.judge} judges")
+        journal.put(journal.get(event.job_id).to(Step.window, until=event.until))
 
     def _advance_all(self) -> None:
         entries = self._place.journal.entries()

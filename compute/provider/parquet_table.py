@@ -20,7 +20,8 @@ from marketplace.core.dataset import TableFormat
 from marketplace.errors import InputError
 
 _MAX_FOOTER = 16 << 20
-_MAX_CHUNK = 1 << 30
+MAX_CHUNK = 1 << 30
+"""Bytes of one column in one row group that a file may claim: they are decoded at once."""
 _MAX_GROUPS = 100_000
 _BATCH_CELLS = 1 << 18
 _BATCH_ROWS = 16_384
@@ -31,7 +32,7 @@ def read(file: BinaryIO, size: int, tick: Callable[[int], None]) -> Profile:
 
     Raises InputError naming column and row, never a value.
     """
-    _check_footer(file, size)
+    check_footer(file, size)
     try:
         table, kinds = _open(file)
         sights = [_Sight(name, number, kind) for number, (name, kind) in enumerate(kinds, 1)]
@@ -52,7 +53,8 @@ def read(file: BinaryIO, size: int, tick: Callable[[int], None]) -> Profile:
     )
 
 
-def _check_footer(file: BinaryIO, size: int) -> None:
+def check_footer(file: BinaryIO, size: int) -> None:
+    """Raises InputError unless the file ends as a Parquet file does, with a footer of a size that can be parsed."""
     file.seek(max(0, size - 8))
     tail = file.read(8)
     file.seek(0)
@@ -75,7 +77,6 @@ def _open(file: BinaryIO) -> tuple[Any, list[tuple[str, Kind]]]:
     schema = first.schema_arrow
     check_names(schema.names)
     kinds = [(field.name, _kind(field.type, number)) for number, field in enumerate(schema, 1)]
-    _check_claims(first.metadata)
     return _parquet_file(file, [name for name, kind in kinds if kind is Kind.text]), kinds
 
 
@@ -88,20 +89,6 @@ def _parquet_file(file: BinaryIO, dictionaries: list[str]) -> Any:
         thrift_string_size_limit=_MAX_FOOTER,
         thrift_container_size_limit=_MAX_GROUPS,
     )
-
-
-def _check_claims(metadata: Any) -> None:
-    for group in range(metadata.num_row_groups):
-        chunks = metadata.row_group(group)
-        for column in range(metadata.num_columns):
-            claimed = chunks.column(column).total_uncompressed_size
-            if not 0 <= claimed <= _MAX_CHUNK:
-                raise InputError(
-                    f"column {column + 1} is too large in one row group",
-                    got=f"{claimed} bytes",
-                    expected=f"at most {_MAX_CHUNK}",
-                    do="Write the file with smaller row groups.",
-                )
 
 
 def _kind(arrow: Any, number: int) -> Kind:

@@ -47,7 +47,7 @@ class Place:
 
     def margin(self) -> float:
         """Seconds before a deadline at which the node stops waiting and answers."""
-        return max(2.0, self.chain.deployment.job_time * 0.05)
+        return max(2.0, self.chain.deployment.limits.job_time * 0.05)
 
     def seconds_left(self, entry: Entry) -> int:
         """Whole seconds until the node must have an answer."""

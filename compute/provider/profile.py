@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from compute.provider import csv_table, parquet_table
+from compute.provider.parquet_claims import largest_chunk
 from compute.provider.table import Profile
 from marketplace.errors import InputError, NotFoundError, UnavailableError
 
@@ -65,10 +66,23 @@ def _read(file: BinaryIO, size: int, path: Path, tick: Callable[[int], None]) ->
         if start.startswith(magic):
             raise InputError(f"{path} is {name}", expected="CSV or Parquet", do="Export the table as CSV.")
     if start == _MAGIC:
+        parquet_table.check_footer(file, size)
+        _check_chunks(file)
         return parquet_table.read(file, size, tick)
     if path.suffix.lower() in {".parquet", ".pq"}:
         raise InputError(f"{path} is no Parquet file", expected="a file that begins with PAR1")
     return csv_table.read(file, size, tick)
+
+
+def _check_chunks(file: BinaryIO) -> None:
+    largest = largest_chunk(file)
+    if largest > parquet_table.MAX_CHUNK:
+        raise InputError(
+            "a column is too large in one row group",
+            got=f"{largest} bytes",
+            expected=f"at most {parquet_table.MAX_CHUNK}",
+            do="Write the file with smaller row groups.",
+        )
 
 
 def _open(path: Path) -> BinaryIO:

@@ -20,16 +20,19 @@ from compute.provider.profile import read_profile
 from compute.provider.table import Profile
 from compute.provider.vault import SealedDataset, Vault, VaultRecord, wrap_of
 from compute.sandbox import environment_list
+from marketplace import bonds
 from marketplace.chain.client import Chain, Sent
 from marketplace.core import bundle, envelope, unixfs
 from marketplace.core.bundle import parse_bundle
 from marketplace.core.canonical import MAX_DOCUMENT
 from marketplace.core.cid import Cid
 from marketplace.core.dataset import Creator, Environment, ListedAlgorithm, Listing, Responsible
+from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32
 from marketplace.core.ids import Did, Kind, asset_id
 from marketplace.core.manifest import Environment as EnvironmentName
 from marketplace.core.offer import Offer, Signed
 from marketplace.core.policy import CustomAlgorithms, Purpose, Terms
+from marketplace.core.readable import euros
 from marketplace.errors import InputError, IntegrityError, RefusedError, SteelyardError, UnavailableError
 from marketplace.keys import sign_digest
 from marketplace.lookup import did_of, listing_of
@@ -67,13 +70,19 @@ class TermsChoice:
 
 @dataclass(frozen=True)
 class Price:
-    """price: token units per use. valid_until: Unix seconds."""
+    """price: token units per use. valid_until: Unix seconds. arbiter, verifier: who judges disputes; zero: nobody.
+
+    required_role: the accreditation that a buyer needs, 32 bytes; zero: none.
+    """
 
     price: int
     max_uses: int
     term_days: int
     valid_until: int
     failure_fee_bps: int
+    arbiter: str = ZERO_ADDRESS
+    verifier: str = ZERO_ADDRESS
+    required_role: bytes = ZERO_BYTES32
 
 
 @dataclass(frozen=True)
@@ -173,11 +182,18 @@ class Publisher:
     def offer(self, token: int, price: Price) -> tuple[Offer, bytes, Sent]:
         """Signs an offer under the listing's terms and announces it; returns offer, digest, transaction.
 
-        Raises RefusedError where another account owns the asset: nobody could buy at such an offer.
+        Raises RefusedError where nobody could buy at it: another account owns the asset, a judge is a party, or the
+        provider's bond is short.
         """
         owner = self._chain.owner_of(token)
         if owner != self._owner.address:
             raise RefusedError("only its owner can offer an asset", got=self._owner.address, expected=owner)
+        if owner in (price.arbiter, price.verifier):
+            raise RefusedError("nobody judges its own case", got=owner, do="Name somebody else.")
+        if short := bonds.missing(self._chain, owner):
+            raise RefusedError(
+                "your bond is short", got=f"{euros(short)} missing", do="Pay it in: steelyard bond show"
+            )
         listing = listing_of(self._chain, self._store, token)
         offer = Offer(
             asset_id=token,
@@ -188,6 +204,9 @@ class Publisher:
             valid_until=price.valid_until,
             epoch=self._chain.epoch(token),
             failure_fee_bps=price.failure_fee_bps,
+            arbiter=price.arbiter,
+            verifier=price.verifier,
+            required_role=price.required_role,
             terms_digest=listing.terms.digest,
             salt=os.urandom(32),
         )

@@ -167,7 +167,7 @@ class Steps:
                 place.vault.record(asset),
                 get_document(place.store, place.chain.metadata(asset)),
                 seconds=max(1, place.seconds_left(entry)),
-                fair_seconds=place.chain.deployment.job_time // 2,
+                fair_seconds=place.chain.deployment.limits.job_time // 2,
                 on_line=log,
                 on_progress=lambda stage, done, of: self._reporter.report(
                     entry.job_id, stage, done * counts, of * counts

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @title Offers, grants, jobs and their escrow.
+import {IEscrow} from "./IEscrow.sol";
+
+/// @title Offers, grants and jobs; IEscrow tells of balances and bonds, IDisputes of disputes.
 /// @notice A provider signs an offer off chain. A buyer pays for uses of it (a grant), opens jobs on the grant, and
-/// each job's price waits here until the job ends. Whatever anyone is owed is credited to `balanceOf` and withdrawn.
+/// each job's price waits here until the job ends.
 /// Amounts are in the smallest unit of `token` (a millionth of a euro); times are Unix seconds unless called days.
 /// @dev Warning: an offer is valid while its signer owns the asset and the asset's epoch stands. Who gets an asset
 /// back after a transfer revives offers of their own that were not voided: call `raiseEpoch`.
 /// @dev Warning: `token` must move exactly what it is asked to move; no fee on transfer, no rebasing. If it refuses to
 /// move tokens of this contract, everything stops.
-interface IMarket {
-    /// @notice Where a job stands. `Settled`, `Rejected`, `Failed` and `Expired` are ends.
+interface IMarket is IEscrow {
+    /// @notice Where a job stands. `Settled`, `Rejected`, `Failed`, `Expired`, `Refunded` and `Split` are ends.
     enum State {
         None,
         Open,
@@ -19,7 +21,10 @@ interface IMarket {
         Rejected,
         Faulted,
         Failed,
-        Expired
+        Expired,
+        Disputed,
+        Refunded,
+        Split
     }
 
     /// @notice Whose fault a failed job is. `Policy` also ends the grant.
@@ -32,21 +37,21 @@ interface IMarket {
     /// @notice What the owner of an asset signs (EIP-712). Its digest includes the domain and names the agreement.
     struct Offer {
         uint256 assetId; // in the registry
-        address provider; // paid for settled jobs; its registered node runs them
+        address provider; // paid for settled jobs; its registered node runs them; must be the asset's owner
         address buyer; // 0: anyone
         uint48 price; // per use
         uint16 maxUses; // most uses that one buyer may hold paid
         uint16 termDays; // a purchase lasts until the end (UTC) of the day this many days later
         uint40 validUntil; // last second of a purchase
         uint32 epoch; // must be the asset's
-        address arbiter; // not enforced yet: 0
-        address verifier; // not enforced yet: 0
+        address arbiter; // judges disputes on `Other`; 0: nobody does
+        address verifier; // judges disputes on `Unavailable` and `Malformed`; 0: nobody does
         uint16 failureFeeBps; // ten-thousandths of the price kept after a fault of algorithm or policy; at most 2000
         uint16 royaltyBps; // not enforced yet: 0
         uint48 royaltyFloor; // not enforced yet: 0
         uint16 maxContributors; // not enforced yet: 0
         uint16 minCreditBps; // not enforced yet: 0
-        bytes32 requiredRole; // not enforced yet: 0
+        bytes32 requiredRole; // accreditation that a buyer needs; 0: none
         bytes32 termsDigest; // SHA-256 of the policy document
         bytes32 budgetCost; // not enforced yet: 0
         bytes32 salt; // makes offers of equal content different
@@ -91,12 +96,23 @@ interface IMarket {
         uint16 lastDay; // days since 1970-01-01, inclusive; 0 after a policy fault
     }
 
+    /// @notice What is fixed at deployment. Times in seconds, 1 to 365 days; sums in units of `token`.
+    struct Rules {
+        uint40 window; // that a buyer has after a receipt or a fault
+        uint40 jobTime; // that a node has from `openJob`
+        uint40 disputeTime; // that a judge has
+        uint48 minBond; // that a provider needs to sell
+        uint48 expiryPenalty; // that an expiry takes from the node's bond, at most the job's price
+        uint48 challengeBond; // that a buyer stakes on a dispute
+        uint48 judgeFee; // at most challengeBond
+    }
+
     /// @notice A job. Until it ends, `price` is held for it.
     struct Job {
         address provider;
         uint48 price; // after a fault of algorithm or policy: the fee
         State state;
-        uint40 until; // Open: the deadline; Submitted, Faulted: last second of the window
+        uint40 until; // Open, Disputed: the deadline; Submitted, Faulted: last second of the window
         bytes32 receipt; // EIP-712 digest of the receipt, or the digest of the fault's report
     }
 
@@ -132,18 +148,19 @@ interface IMarket {
         bytes32 indexed jobId, Fault fault, uint48 fee, uint48 refund, bytes32 report, uint40 until
     );
     event JobFailed(bytes32 indexed jobId, uint48 fee, uint48 refund, bytes32 report);
-    event JobExpired(bytes32 indexed jobId, uint48 refund);
+    event JobExpired(bytes32 indexed jobId, uint48 refund, uint48 penalty);
     event UnusedClaimed(bytes32 indexed offerDigest, address indexed buyer, uint16 uses, uint256 amount);
-    event Withdrawn(address indexed account, address indexed to, uint256 amount);
     event PausedSet(bool paused);
 
     error Market_Paused();
-    error Market_NotPauser(address caller);
     error Market_BadDuration(uint40 got, uint40 max);
+    error Market_FeeAboveBond(uint48 judgeFee, uint48 challengeBond);
     error Market_NotAssetOwner(uint256 assetId, address caller);
     error Market_FieldNotEnforced(bytes32 field, uint256 value);
     error Market_FeeTooHigh(uint16 bps, uint16 max);
-    error Market_NoProvider();
+    error Market_WrongProvider(address got, address owner);
+    error Market_JudgeIsParty(address judge);
+    error Market_NotAccredited(address buyer, bytes32 role);
     error Market_WrongBuyer(address got, address expected);
     error Market_OfferExpired(uint40 validUntil);
     error Market_WrongEpoch(uint256 assetId, uint32 got, uint32 expected);
@@ -155,6 +172,7 @@ interface IMarket {
     error Market_GrantEnded(bytes32 offerDigest, address buyer, uint16 lastDay);
     error Market_GrantNotEnded(bytes32 offerDigest, address buyer, uint16 lastDay);
     error Market_NoUseLeft(bytes32 offerDigest, address buyer, uint16 jobsPaid);
+    error Market_NoReasonToLeave(bytes32 offerDigest, address buyer);
     error Market_NothingUnused(bytes32 offerDigest, address buyer);
     error Market_WrongIndex(uint16 got, uint16 expected);
     error Market_WrongState(bytes32 jobId, State state);
@@ -162,8 +180,6 @@ interface IMarket {
     error Market_TooEarly(bytes32 jobId, uint40 until);
     error Market_WrongNode(address got, address expected);
     error Market_WrongKeyDigest(bytes32 got, bytes32 expected);
-    error Market_NothingOwed(address account);
-    error Market_BadRecipient(address to);
 
     /// @notice Says where an offer's document is. Anyone may; readers check the signature in the document.
     /// @param document SHA-256 of a raw block of the shared store.
@@ -179,8 +195,8 @@ interface IMarket {
 
     /// @notice Pays for `uses` more uses of an offer and renews the term of all unused ones.
     /// The caller is the buyer and must have allowed this contract `uses * price` of `token`.
-    /// @param signature 65 bytes, of the asset's owner over `digestOf(offer)`.
-    /// @dev Reverts where a policy fault ended the grant.
+    /// @param signature Of the asset's owner over `digestOf(offer)`: 65 bytes, or what its contract accepts (ERC-1271).
+    /// @dev Reverts where a policy fault ended the grant, the asset is paused or retired, or the bond is short.
     function buy(Offer calldata offer, bytes calldata signature, uint16 uses) external;
 
     /// @notice `buy` with an ERC-2612 permit. The permit may fail (someone may have used it already): the allowance
@@ -195,15 +211,15 @@ interface IMarket {
         returns (bytes32 jobId);
 
     /// @notice Delivers the receipt and the wrapped output key until the deadline; the window starts. Anyone may.
-    /// @param signature 65 bytes, of the provider's current node over the receipt.
+    /// @param signature Of the provider's current node over the receipt: 65 bytes, or ERC-1271.
     /// @param wrappedKey The output's key, sealed to the buyer; must hash to `receipt.keyDigest`.
     function submit(Receipt calldata receipt, bytes calldata signature, bytes calldata wrappedKey) external;
 
     /// @notice The buyer settles a submitted job at once: the provider is credited.
     function accept(Request calldata request) external;
 
-    /// @notice Ends every job of the list whose window is over: submitted ones are settled, faulted ones have failed.
-    /// Anyone may. Jobs that are not ready, unknown or repeated are skipped.
+    /// @notice Ends every job of the list whose window is over: submitted ones are settled, faulted ones have failed;
+    /// and disputes that nobody judged in time (see IDisputes). Anyone may. Jobs that are not ready, unknown or repeated are skipped.
     function finalise(bytes32[] calldata jobIds) external;
 
     /// @notice The provider's node declines an open job until its deadline: the buyer is credited in full.
@@ -214,23 +230,23 @@ interface IMarket {
     /// full. Otherwise the buyer is credited all but the fee, and the fee is the provider's after the window.
     /// @param offer The offer that the request names; its fee applies.
     /// @param report SHA-256 of the signed report.
-    /// @dev Warning: the node decides whose fault it is; nobody can dispute it yet.
+    /// @dev Warning: the node decides whose fault it is, unless the offer names an arbiter and the buyer disputes it.
     function fail(Request calldata request, Offer calldata offer, Fault fault, bytes32 report) external;
 
-    /// @notice Ends an open job whose deadline has passed: the buyer is credited in full. Anyone may.
+    /// @notice Ends an open job whose deadline has passed: the buyer is credited in full, and with what
+    /// `expiryPenalty` takes from the bond of the provider. Anyone may.
     function expire(Request calldata request) external;
 
     /// @notice Credits the buyer for the unused uses of an ended grant. Anyone may.
     function claimUnused(bytes32 offerDigest, address buyer) external;
 
-    /// @notice Sends the caller's whole balance to `to`.
-    function withdraw(address to) external;
+    /// @notice Credits the caller for its unused uses before the term's end, where the provider does not keep its
+    /// side: the asset is paused or retired, the bond is short, or nothing can be opened since the Market is paused.
+    function claimUnusedEarly(Offer calldata offer) external;
 
-    /// @notice Stops or resumes `buy`, `buyWithPermit` and `openJob`; nothing else. The pauser may.
+    /// @notice Stops or resumes `buy`, `buyWithPermit` and `openJob`; nothing else. The authority's pauser may.
     function setPaused(bool paused_) external;
 
-    /// @notice What `account` is owed and can withdraw.
-    function balanceOf(address account) external view returns (uint256);
     function grantOf(bytes32 offerDigest, address buyer) external view returns (Grant memory);
     function jobOf(bytes32 jobId) external view returns (Job memory);
     function epochOf(uint256 assetId) external view returns (uint32);
@@ -245,5 +261,7 @@ interface IMarket {
     /// @notice Seconds that a node has from `openJob`.
     function jobTime() external view returns (uint40);
     function paused() external view returns (bool);
-    function pauser() external view returns (address);
+
+    /// @notice What an expiry takes from the bond, at most the job's price.
+    function expiryPenalty() external view returns (uint48);
 }

@@ -7,9 +7,10 @@ import {IMarket} from "../interfaces/IMarket.sol";
 library OfferRules {
     uint16 private constant MAX_FAILURE_FEE_BPS = 2_000;
 
+    /// @param owner The asset's. It must be the provider: nobody can put another's node, and bond, to work.
     /// @param epoch The asset's.
-    function requireValid(IMarket.Offer calldata offer, uint32 epoch) internal view {
-        if (offer.provider == address(0)) revert IMarket.Market_NoProvider();
+    function requireValid(IMarket.Offer calldata offer, address owner, uint32 epoch) internal view {
+        if (offer.provider != owner) revert IMarket.Market_WrongProvider(offer.provider, owner);
         if (offer.buyer != address(0) && offer.buyer != msg.sender) {
             revert IMarket.Market_WrongBuyer(msg.sender, offer.buyer);
         }
@@ -18,18 +19,23 @@ library OfferRules {
         if (offer.failureFeeBps > MAX_FAILURE_FEE_BPS) {
             revert IMarket.Market_FeeTooHigh(offer.failureFeeBps, MAX_FAILURE_FEE_BPS);
         }
+        requireNoParty(offer.arbiter, owner);
+        requireNoParty(offer.verifier, owner);
         requireEnforced(offer);
+    }
+
+    /// @dev Nobody judges its own case.
+    function requireNoParty(address judge, address owner) private view {
+        if (judge == address(0)) return;
+        if (judge == owner || judge == msg.sender) revert IMarket.Market_JudgeIsParty(judge);
     }
 
     /// @dev Nobody may pay for a promise that nothing keeps.
     function requireEnforced(IMarket.Offer calldata offer) private pure {
-        requireZero("arbiter", uint160(offer.arbiter));
-        requireZero("verifier", uint160(offer.verifier));
         requireZero("royaltyBps", offer.royaltyBps);
         requireZero("royaltyFloor", offer.royaltyFloor);
         requireZero("maxContributors", offer.maxContributors);
         requireZero("minCreditBps", offer.minCreditBps);
-        requireZero("requiredRole", uint256(offer.requiredRole));
         requireZero("budgetCost", uint256(offer.budgetCost));
     }
 

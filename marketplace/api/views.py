@@ -15,8 +15,8 @@ from marketplace.catalogue.record import from_row, to_json
 from marketplace.catalogue.rows import Asset, Credit, EventRow, Grant, Job, Listing, ReceiptRow
 from marketplace.catalogue.schema import TABLES, fetch, get
 from marketplace.catalogue.search import Hit, OfferView, Page
-from marketplace.core.ids import Did, kind_of
-from marketplace.core.job import Fault, Progress, State
+from marketplace.core.ids import Did, Status, kind_of
+from marketplace.core.job import Fault, Ground, Progress, State
 from marketplace.core.policy import reason_code
 
 STATES = {
@@ -27,8 +27,12 @@ STATES = {
     "JobFaulted": State.faulted,
     "JobFailed": State.failed,
     "JobExpired": State.expired,
+    "JobDisputed": State.disputed,
 }
 """The state that an event leaves its job in."""
+
+_ENDS_OF_DISPUTES = ("DisputeResolved", "DisputeLapsed")
+"""They end a job in the state in which it stays."""
 
 
 def hexed(data: bytes) -> str:
@@ -45,6 +49,7 @@ def asset_json(asset: Asset, did: Callable[[int], Did]) -> dict[str, Any]:
         "publisher": asset.publisher,
         "metadata": hexed(asset.metadata),
         "epoch": asset.epoch,
+        "status": Status(asset.status).name,
         "jobs": asset.jobs,
         "block": asset.block,
     }
@@ -129,20 +134,24 @@ def job_json(connection: Connection, job: Job) -> dict[str, Any]:
         "fault": None if job.fault is None else Fault(job.fault).name,
         "reason": reason_code(job.note) if job.phase is State.rejected else None,
         "report": hexed(job.note) if job.fault is not None else None,
+        "disputed": None if job.ground is None else Ground(job.ground).name,
         "credited": {"provider": job.credited_provider, "buyer": job.credited_buyer},
         "receipt": _receipt_json(get(connection, ReceiptRow, job.job_id)),
         "model": str(minted[0].model_id) if minted else None,
-        "history": _history(connection, job.job_id),
+        "history": _history(connection, job),
     }
 
 
-def _history(connection: Connection, job_id: bytes) -> list[dict[str, Any]]:
+def _history(connection: Connection, job: Job) -> list[dict[str, Any]]:
     log = TABLES[EventRow]
-    query = select(log).where(log.c.job_id == job_id).order_by(log.c.block, log.c.log_index)
+    query = select(log).where(log.c.job_id == job.job_id).order_by(log.c.block, log.c.log_index)
+    states = {name: state.name for name, state in STATES.items()} | dict.fromkeys(
+        _ENDS_OF_DISPUTES, job.phase.name
+    )
     return [
         {
             "event": row.name,
-            "state": STATES[row.name].name if row.name in STATES else None,
+            "state": states.get(row.name),
             "block": row.block,
             "block_hash": hexed(row.block_hash),
             "transaction": hexed(row.transaction),

@@ -6,23 +6,12 @@ cannot emit one, and a catalogue must not stop because somebody's chain did.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import singledispatch
-from typing import Any, TypeVar
 
-from marketplace.catalogue.rows import (
-    Announcement,
-    Asset,
-    Credit,
-    Grant,
-    Job,
-    Node,
-    Participant,
-    Pause,
-    ReceiptRow,
-    Row,
-)
+from marketplace.catalogue import fold_disputes  # noqa: F401  # its steps join those of this file
+from marketplace.catalogue.rows import Announcement, Asset, Credit, Grant, Job, Pause, ReceiptRow
+from marketplace.catalogue.tables import Tables, add, apply, end
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32
 from marketplace.core.events import (
     AccessBought,
@@ -36,7 +25,6 @@ from marketplace.core.events import (
     JobOpened,
     JobRejected,
     JobSettled,
-    NodeSet,
     OfferAnnounced,
     PausedSet,
     ReceiptSubmitted,
@@ -46,38 +34,7 @@ from marketplace.core.events import (
 )
 from marketplace.core.job import Fault, State
 
-R = TypeVar("R", bound=Row)
-Load = Callable[[type[Any], tuple[object, ...]], Any]
-
-
-def nothing(row: type[Any], key: tuple[object, ...]) -> None:
-    """A `Load` for a fold that begins with empty tables."""
-
-
-class Tables:
-    """The rows that a fold has touched; any other is asked of `load` once."""
-
-    def __init__(self, load: Load = nothing) -> None:
-        self._load = load
-        self._rows: dict[type[Row], dict[tuple[object, ...], Row | None]] = {}
-        self._changed: dict[type[Row], set[tuple[object, ...]]] = {}
-
-    def get(self, row: type[R], *key: object) -> R | None:
-        known = self._rows.setdefault(row, {})
-        if key not in known:
-            known[key] = self._load(row, key)
-        return known[key]  # type: ignore[return-value]  # rows are kept under their own type
-
-    def put(self, row: Row) -> None:
-        self._rows.setdefault(type(row), {})[row.key()] = row
-        self._changed.setdefault(type(row), set()).add(row.key())
-
-    def changed(self) -> dict[type[Row], list[Row]]:
-        """The rows to write, by type."""
-        return {
-            kind: [row for key in keys if (row := self._rows[kind][key]) is not None]
-            for kind, keys in self._changed.items()
-        }
+__all__ = ["Tables", "apply", "fold"]
 
 
 def fold(tables: Tables, events: Iterable[Event]) -> Tables:
@@ -85,11 +42,6 @@ def fold(tables: Tables, events: Iterable[Event]) -> Tables:
     for event in events:
         apply(event, tables)
     return tables
-
-
-@singledispatch
-def apply(event: Event, tables: Tables) -> None:
-    """One event's changes; approvals change no row, their nodes read them from the chain."""
 
 
 @apply.register
@@ -103,6 +55,7 @@ def _(event: AssetPublished, tables: Tables) -> None:
                 publisher=event.owner,
                 metadata=event.metadata,
                 epoch=0,
+                status=0,
                 jobs=0,
                 block=event.at.block,
                 log_index=event.at.index,
@@ -122,11 +75,6 @@ def _(event: Transfer, tables: Tables) -> None:
 def _(event: EpochRaised, tables: Tables) -> None:
     if asset := tables.get(Asset, event.asset_id):
         tables.put(replace(asset, epoch=event.epoch))
-
-
-@apply.register
-def _(event: NodeSet, tables: Tables) -> None:
-    tables.put(Node(event.participant, event.node, event.sealing_key, event.epoch))
 
 
 @apply.register
@@ -159,14 +107,14 @@ def _(event: AccessBought, tables: Tables) -> None:
             last_day=event.last_day,
         )
     )
-    _add(tables, event.buyer, spent=event.price * event.uses)
+    add(tables, event.buyer, spent=event.price * event.uses)
 
 
 @apply.register
 def _(event: UnusedClaimed, tables: Tables) -> None:
     if grant := tables.get(Grant, event.offer_digest, event.buyer):
         tables.put(replace(grant, jobs_paid=grant.jobs_opened))
-        _add(tables, event.buyer, refunded=event.amount)
+        add(tables, event.buyer, refunded=event.amount)
 
 
 @apply.register
@@ -189,6 +137,7 @@ def _(event: JobOpened, tables: Tables) -> None:
             price=event.price,
             until=event.until,
             fault=None,
+            ground=None,
             note=ZERO_BYTES32,
             credited_provider=0,
             credited_buyer=0,
@@ -196,8 +145,8 @@ def _(event: JobOpened, tables: Tables) -> None:
             log_index=event.at.index,
         )
     )
-    _add(tables, event.buyer, jobs_bought=1)
-    _add(tables, event.provider, jobs_run=1)
+    add(tables, event.buyer, jobs_bought=1)
+    add(tables, event.provider, jobs_run=1)
     if asset := tables.get(Asset, grant.asset_id):
         tables.put(replace(asset, jobs=asset.jobs + 1))
 
@@ -227,17 +176,17 @@ def _(event: ReceiptSubmitted, tables: Tables) -> None:
 
 @apply.register
 def _(event: JobSettled, tables: Tables) -> None:
-    _end(tables, event.job_id, State.settled, to_provider=event.amount)
+    end(tables, event.job_id, State.settled, to_provider=event.amount)
 
 
 @apply.register
 def _(event: JobRejected, tables: Tables) -> None:
-    _end(tables, event.job_id, State.rejected, to_buyer=event.refund, note=event.reason)
+    end(tables, event.job_id, State.rejected, to_buyer=event.refund, note=event.reason)
 
 
 @apply.register
 def _(event: JobExpired, tables: Tables) -> None:
-    _end(tables, event.job_id, State.expired, to_buyer=event.refund)
+    end(tables, event.job_id, State.expired, to_buyer=event.refund + event.penalty)
 
 
 @apply.register
@@ -245,7 +194,7 @@ def _(event: JobFailed, tables: Tables) -> None:
     job = tables.get(Job, event.job_id)
     if job and job.fault is None:
         tables.put(replace(job, fault=Fault.node.value))
-    _end(
+    end(
         tables,
         event.job_id,
         State.failed,
@@ -271,7 +220,7 @@ def _(event: JobFaulted, tables: Tables) -> None:
             credited_buyer=job.credited_buyer + event.refund,
         )
     )
-    _add(tables, job.buyer, refunded=event.refund)
+    add(tables, job.buyer, refunded=event.refund)
     grant = tables.get(Grant, job.offer_digest, job.buyer)
     if grant and event.fault == Fault.policy:
         tables.put(replace(grant, last_day=0))
@@ -279,7 +228,7 @@ def _(event: JobFaulted, tables: Tables) -> None:
 
 @apply.register
 def _(event: Withdrawn, tables: Tables) -> None:
-    _add(tables, event.account, withdrawn=event.amount)
+    add(tables, event.account, withdrawn=event.amount)
 
 
 @apply.register
@@ -290,34 +239,3 @@ def _(event: CreditsMinted, tables: Tables) -> None:
 @apply.register
 def _(event: PausedSet, tables: Tables) -> None:
     tables.put(Pause(event.contract, event.paused))
-
-
-def _end(
-    tables: Tables,
-    job_id: bytes,
-    state: State,
-    *,
-    to_provider: int = 0,
-    to_buyer: int = 0,
-    note: bytes | None = None,
-) -> None:
-    job = tables.get(Job, job_id)
-    if job is None:
-        return
-    tables.put(
-        replace(
-            job,
-            state=state.value,
-            price=0,
-            note=job.note if note is None else note,
-            credited_provider=job.credited_provider + to_provider,
-            credited_buyer=job.credited_buyer + to_buyer,
-        )
-    )
-    _add(tables, job.provider, earned=to_provider)
-    _add(tables, job.buyer, refunded=to_buyer)
-
-
-def _add(tables: Tables, account: str, **amounts: int) -> None:
-    row = tables.get(Participant, account) or Participant(account, 0, 0, 0, 0, 0, 0)
-    tables.put(replace(row, **{name: getattr(row, name) + amount for name, amount in amounts.items()}))

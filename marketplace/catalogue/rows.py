@@ -47,7 +47,7 @@ class EventRow(Row):
 
 @dataclass(frozen=True)
 class Asset(Row):
-    """An asset, its present owner and the epoch below which its offers are void."""
+    """An asset, its present owner and the epoch below which its offers are void. status: core.ids.Status."""
 
     asset_id: Uint256
     kind: int
@@ -55,6 +55,7 @@ class Asset(Row):
     publisher: str
     metadata: bytes
     epoch: int
+    status: int
     jobs: int
     block: int
     log_index: int
@@ -99,7 +100,7 @@ class Grant(Row):
 class Job(Row):
     """A job as it stands. price: what is still held for it; until: deadline, then end of the window.
 
-    note: the reason of a rejection or the digest of a fault's report; 32 zero bytes elsewhere.
+    note: the reason of a rejection or the digest of a fault's report; 32 zero bytes elsewhere. ground: of its dispute.
     """
 
     job_id: bytes
@@ -114,6 +115,7 @@ class Job(Row):
     price: int
     until: int
     fault: int | None
+    ground: int | None
     note: bytes
     credited_provider: int
     credited_buyer: int
@@ -161,19 +163,58 @@ class Credit(Row):
 
 @dataclass(frozen=True)
 class Node(Row):
-    """A participant's present node and sealing key (X25519, 32 bytes)."""
+    """A participant's present node, its sealing key (X25519, 32 bytes), and the isolation that it claims, in bits."""
 
     participant: str
     node: str
     sealing_key: bytes
     epoch: int
+    isolation: int
 
     KEY: ClassVar = ("participant",)
 
 
 @dataclass(frozen=True)
+class Bond(Row):
+    """What a provider pledges. leaves_at: last second in which `leaving` stays."""
+
+    provider: str
+    staked: Uint256
+    leaving: Uint256
+    leaves_at: int
+
+    KEY: ClassVar = ("provider",)
+
+
+@dataclass(frozen=True)
+class Accreditation(Row):
+    """That an issuer vouches for an account in a role; it counts while the issuer is trusted with the role."""
+
+    account: str
+    role: bytes
+    issuer: str
+    valid_until: int
+
+    KEY: ClassVar = ("account", "role")
+
+
+@dataclass(frozen=True)
+class Issuer(Row):
+    """Whether an issuer is trusted with a role."""
+
+    role: bytes
+    issuer: str
+    trusted: bool
+
+    KEY: ClassVar = ("role", "issuer")
+
+
+@dataclass(frozen=True)
 class Participant(Row):
-    """Totals of one account. owed to it now: earned + refunded - withdrawn."""
+    """Totals of one account. owed to it now: earned + refunded - withdrawn.
+
+    earned: from jobs, as a provider or a judge. refunded: prices, stakes, penalties and bonds that came back to it.
+    """
 
     account: str
     spent: Uint256
@@ -269,6 +310,9 @@ FOLDED: tuple[type[Row], ...] = (
     ReceiptRow,
     Credit,
     Node,
+    Bond,
+    Accreditation,
+    Issuer,
     Participant,
     Pause,
 )

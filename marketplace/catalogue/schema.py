@@ -35,7 +35,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from marketplace.catalogue.rows import DOCUMENTS, FOLDED, SOURCES, Row
 from marketplace.errors import UnavailableError
 
-VERSION = 1
+VERSION = 2
 """Of the tables. A file of another version is emptied and filled again: it is a cache."""
 
 BUSY_TIMEOUT = 30.0

@@ -19,9 +19,11 @@ from marketplace.chain.reverts import parse_revert, refusal
 from marketplace.chain.rpc import Failure, Rpc, data, quantity
 from marketplace.chain.search import Query, search
 from marketplace.chain.transactions import PATIENCE, Sender
+from marketplace.core.bond import Bond
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, Domain
 from marketplace.core.events import Event
-from marketplace.core.job import Grant, Job
+from marketplace.core.ids import Status
+from marketplace.core.job import Dispute, Grant, Job
 from marketplace.errors import NotFoundError, UnavailableError
 
 E = TypeVar("E", bound=Event)
@@ -205,6 +207,14 @@ class Chain:
         """What storage holds; state none where it was never opened."""
         return Job.from_tuple(self.call("Market", "jobOf", job_id, block=block))
 
+    def bond(self, provider: str, *, block: int | None = None) -> Bond:
+        """What the provider pledges; all zero where it never did."""
+        return Bond.from_tuple(self.call("Market", "bondOf", provider, block=block))
+
+    def dispute(self, job_id: bytes, *, block: int | None = None) -> Dispute:
+        """What is known of a job's dispute; all zero where there was none."""
+        return Dispute.from_tuple(self.call("Market", "disputeOf", job_id, block=block))
+
     def balance(self, account: str, *, block: int | None = None) -> int:
         """Token units that the Market owes to the account."""
         return int(self.call("Market", "balanceOf", account, block=block))
@@ -235,6 +245,10 @@ class Chain:
             )
         raise refusal(f"AssetRegistry.{function}", answer.data)
 
+    def status(self, asset: int, *, block: int | None = None) -> Status:
+        """Whether uses of an asset can be bought."""
+        return Status(self.call("AssetRegistry", "statusOf", asset, block=block))
+
     def epoch(self, asset: int, *, block: int | None = None) -> int:
         """The epoch that an offer must be of; 0 at first."""
         return int(self.call("Market", "epochOf", asset, block=block))
@@ -256,6 +270,10 @@ class Chain:
                 "this provider has no sealing key", got=provider, do="It runs `steelyard node init` first."
             )
         return key
+
+    def isolation_of(self, provider: str, *, block: int | None = None) -> int:
+        """What the provider says that its node's sandbox reaches, in bits."""
+        return int(self.call("ParticipantRegistry", "isolationOf", provider, block=block))
 
     def units(self, model: int, account: str, *, block: int | None = None) -> int:
         """Credit that the account holds in a model, of `total_units`."""

@@ -18,7 +18,9 @@ from eth_utils.crypto import keccak
 
 from marketplace.errors import InputError, IntegrityError
 
-ContractName = Literal["TestEuro", "ParticipantRegistry", "AssetRegistry", "Market", "ContributionCredits"]
+ContractName = Literal[
+    "TestEuro", "Authority", "ParticipantRegistry", "AssetRegistry", "Market", "ContributionCredits"
+]
 CONTRACTS: tuple[ContractName, ...] = get_args(ContractName)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
@@ -15,24 +16,33 @@ from marketplace.chain.contracts import ContractName, artifact
 from marketplace.chain.deployment import Deployment, code_hash, genesis
 from marketplace.chain.rpc import Rpc, quantity
 from marketplace.chain.transactions import Sender
+from marketplace.core.limits import Limits
 from marketplace.errors import InputError, IntegrityError
+
+
+class Powers(NamedTuple):
+    """Whom Authority.sol obeys: checksummed addresses. delay: seconds that governor and registrar announce ahead."""
+
+    governor: str
+    pauser: str
+    registrar: str
+    delay: int
 
 
 def deploy(
     url: str,
     account: LocalAccount,
     *,
-    window: int,
-    job_time: int,
-    pauser: str,
+    limits: Limits,
+    powers: Powers,
     token: str | None = None,
     confirmations: int = 1,
     timeout: float = 20.0,
 ) -> Deployment:
     """Deploys the market; `account` pays the gas and has no power over it afterwards.
 
-    window, job_time: seconds, 1 to 365 days. pauser: a checksummed address. token: the address of a 6-decimals ERC-20
-    with permit; None deploys test euros, on development chains only.
+    limits: times of 1 second to 365 days. token: the address of a 6-decimals ERC-20 with permit; None deploys test
+    euros, on development chains only.
     Raises RefusedError where a constructor or the chain says no, UnavailableError where the endpoint does.
     """
     with Rpc(url, timeout=timeout) as rpc:
@@ -40,30 +50,42 @@ def deploy(
         first_block = block_number(rpc) + 1
         sender = Sender(rpc, chain_id, confirmations=0)
 
-        def create(name: ContractName, *arguments: object) -> str:
+        def create(name: ContractName, *arguments: object, at: str | None = None) -> str:
             receipt = sender.send(f"deploying {name}", account, None, encode_constructor(name, arguments))
             if receipt.contract is None:
                 raise IntegrityError("the RPC endpoint's receipt names no contract", got=name)
+            if at not in (None, receipt.contract):
+                raise IntegrityError(
+                    f"{name} stands elsewhere than the others were told: the deployer sent something in between",
+                    got=receipt.contract,
+                    expected=at,
+                    do="Deploy again, from an account that does nothing else.",
+                )
             return receipt.contract
 
         coin = token or create("TestEuro")
         nonce = quantity(
             rpc.request("eth_getTransactionCount", account.address, "latest"), "count of transactions"
         )
-        participants = create("ParticipantRegistry")
-        registry = create("AssetRegistry", created_address(account.address, nonce + 3), pauser)
-        market = create("Market", coin, registry, participants, pauser, window, job_time)
+        authority, participants, registry, market, credits = (
+            created_address(account.address, nonce + place) for place in range(5)
+        )
+        create("Authority", *powers, market, registry, participants, at=authority)
+        create("ParticipantRegistry", authority, at=participants)
+        create("AssetRegistry", credits, authority, at=registry)
+        create("Market", coin, registry, participants, authority, limits.to_tuple(), at=market)
         # The last one confirmed, those before it are too: their nonces are lower.
         sender = Sender(rpc, chain_id, confirmations=confirmations)
         addresses: dict[ContractName, str] = {
             "TestEuro": coin,
+            "Authority": authority,
             "ParticipantRegistry": participants,
             "AssetRegistry": registry,
             "Market": market,
-            "ContributionCredits": create("ContributionCredits", market, registry),
+            "ContributionCredits": create("ContributionCredits", market, registry, at=credits),
         }
         hashes = {name: code_hash(rpc, name, address) for name, address in addresses.items()}
-        return Deployment(chain_id, genesis(rpc), first_block, window, job_time, addresses, hashes)
+        return Deployment(chain_id, genesis(rpc), first_block, limits, addresses, hashes)
 
 
 def created_address(deployer: str, nonce: int) -> str:

@@ -7,8 +7,9 @@ and a hash of each contract's code with its immutables set to zero; `check_deplo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -24,11 +25,20 @@ from marketplace.chain.contracts import (
 )
 from marketplace.chain.rpc import Rpc, data, quantity
 from marketplace.core.canonical import MAX_DOCUMENT, canonical, exact_fields, hex_bytes, parse_json, sha256
+from marketplace.core.ledger import Rules
+from marketplace.core.limits import Limits
 from marketplace.errors import InputError, IntegrityError, RefusedError
 
 DEVELOPMENT_CHAIN = 31_337
-_VERSION = 1
+_VERSION = 2
 _WHAT = "the deployment file"
+_LIMITS = {
+    field.name: "".join(
+        word.capitalize() if place else word for place, word in enumerate(field.name.split("_"))
+    )
+    for field in fields(Limits)
+}
+"""Fields of Limits by their names in the contract and in the file."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +46,23 @@ class Deployment:
     """Where the contracts stand.
 
     genesis: hash of block 0. addresses: checksummed, by contract name. code_hashes: keccak256 of the code with masked
-    immutables, by contract name. window, job_time: seconds. first_block: no event of ours is older.
+    immutables, by contract name. limits: what the Market fixes for ever. first_block: no event of ours is older.
     """
 
     chain_id: int
     genesis: bytes
     first_block: int
-    window: int
-    job_time: int
+    limits: Limits
     addresses: Mapping[ContractName, str]
     code_hashes: Mapping[ContractName, bytes]
 
     @property
     def token(self) -> str:
         return self.addresses["TestEuro"]
+
+    @property
+    def authority(self) -> str:
+        return self.addresses["Authority"]
 
     @property
     def asset_registry(self) -> str:
@@ -72,6 +85,13 @@ class Deployment:
         """SHA-256 of the canonical file: what opens every audit."""
         return sha256(self.to_bytes())
 
+    @property
+    def rules(self) -> Rules:
+        """What a replay of the deployment's events holds them to."""
+        return Rules(
+            self.chain_id, self.market, self.asset_registry, self.participants, self.credits, self.limits
+        )
+
     def to_bytes(self) -> bytes:
         """The file: canonical JSON. The token stands there under the name "token", whatever contract it is."""
         contracts = {
@@ -84,8 +104,7 @@ class Deployment:
                 "chainId": self.chain_id,
                 "genesis": self.genesis.hex(),
                 "firstBlock": self.first_block,
-                "window": self.window,
-                "jobTime": self.job_time,
+                "limits": {_LIMITS[name]: value for name, value in asdict(self.limits).items()},
                 "contracts": contracts,
             }
         )
@@ -93,15 +112,18 @@ class Deployment:
     @classmethod
     def parse(cls, file: bytes) -> Self:
         """Raises InputError that names what is wrong."""
-        numbers = {"version": int, "chainId": int, "firstBlock": int, "window": int, "jobTime": int}
+        numbers = {"version": int, "chainId": int, "firstBlock": int}
         found = exact_fields(
-            parse_json(file, what=_WHAT), {**numbers, "genesis": str, "contracts": dict}, what=_WHAT
+            parse_json(file, what=_WHAT),
+            {**numbers, "genesis": str, "contracts": dict, "limits": dict},
+            what=_WHAT,
         )
         if found["version"] != _VERSION:
             raise InputError(f"{_WHAT} has another version", got=found["version"], expected=_VERSION)
-        for name in numbers:
-            if found[name] < 0:
-                raise InputError(f"{_WHAT} has a negative {name}", got=found[name], expected="0 or more")
+        limits = exact_fields(found["limits"], dict.fromkeys(_LIMITS.values(), int), what=f"{_WHAT}'s limits")
+        for name, value in [*((name, found[name]) for name in numbers), *limits.items()]:
+            if value < 0:
+                raise InputError(f"{_WHAT} has a negative {name}", got=value, expected="0 or more")
         contracts = exact_fields(
             found["contracts"], {_file_name(name): dict for name in CONTRACTS}, what=_WHAT
         )
@@ -110,8 +132,7 @@ class Deployment:
             found["chainId"],
             hex_bytes(found["genesis"], 32, what=f"{_WHAT}'s genesis"),
             found["firstBlock"],
-            found["window"],
-            found["jobTime"],
+            Limits(**{name: limits[key] for name, key in _LIMITS.items()}),
             {name: address for name, (address, _) in parsed.items()},
             {name: code for name, (_, code) in parsed.items()},
         )
@@ -191,8 +212,10 @@ _WIRING: tuple[tuple[ContractName, str, str], ...] = (
     ("Market", "token", "token"),
     ("Market", "registry", "asset_registry"),
     ("Market", "participants", "participants"),
-    ("Market", "window", "window"),
-    ("Market", "jobTime", "job_time"),
+    ("Market", "authority", "authority"),
+    *(("Market", view, f"limits.{name}") for name, view in _LIMITS.items()),
+    ("ParticipantRegistry", "authority", "authority"),
+    ("AssetRegistry", "authority", "authority"),
     ("AssetRegistry", "credits", "credits"),
     ("ContributionCredits", "market", "market"),
     ("ContributionCredits", "registry", "asset_registry"),
@@ -216,7 +239,9 @@ def check_deployment(rpc: Rpc, deployment: Deployment) -> list[Comparison]:
     if not all(line.ok for line in codes):
         return codes  # what other code says of its immutables means nothing
     wires = [
-        Comparison(f"{name}.{view}", str(getattr(deployment, field)), str(_view(rpc, deployment, name, view)))
+        Comparison(
+            f"{name}.{view}", str(attrgetter(field)(deployment)), str(_view(rpc, deployment, name, view))
+        )
         for name, view, field in _WIRING
     ]
     return codes + wires

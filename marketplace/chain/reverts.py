@@ -11,6 +11,7 @@ from eth_utils.abi import abi_to_signature
 from eth_utils.crypto import keccak
 
 from marketplace.chain.contracts import CONTRACTS, artifact, decode_values
+from marketplace.core.ids import Status
 from marketplace.core.job import State
 from marketplace.core.readable import day, euros, instant
 from marketplace.errors import IntegrityError, RefusedError
@@ -27,7 +28,17 @@ SENTENCES: Mapping[str, tuple[str, str | None]] = {
         "only the credits contract publishes models",
         "Register the model of a settled job instead.",
     ),
-    "AssetRegistry_NotPauser": ("only the registry's pauser may stop or resume it", None),
+    "AccessManagedUnauthorized": (
+        "{caller} does not have the power to do this",
+        "The pauser pauses, the registrar trusts issuers, the governor announces a successor.",
+    ),
+    "AccessManagerNotScheduled": (
+        "this step was not announced ahead",
+        "Announce it, then wait for its delay.",
+    ),
+    "AccessManagerNotReady": ("this step was announced, but its delay is not over", "Try again later."),
+    "AssetRegistry_NotActive": ("the dataset is {status}", "Its owner may resume it, unless it is retired."),
+    "AssetRegistry_NotOwner": ("only the asset's owner may do this", None),
     "AssetRegistry_Paused": ("publishing is stopped for now", "Try again when the pauser has resumed it."),
     "AssetRegistry_WrongKind": (
         "kind {kind} cannot be published",
@@ -42,7 +53,10 @@ SENTENCES: Mapping[str, tuple[str, str | None]] = {
         "the asset registry was deployed for other credits",
         "Deploy again.",
     ),
-    "Market_BadDuration": ("{got} seconds are no window or job time", "Choose 1 to {max} seconds."),
+    "Market_BadDuration": (
+        "{got} seconds are no window, job time or dispute time",
+        "Choose 1 to {max} seconds.",
+    ),
     "Market_BadRecipient": ("money cannot be sent to {to}", "Name an account of your own."),
     "Market_FeeTooHigh": ("a failure fee of {bps} basis points is too high", "Offer at most {max}."),
     "Market_FieldNotEnforced": (
@@ -57,9 +71,32 @@ SENTENCES: Mapping[str, tuple[str, str | None]] = {
         "this access lasts until the end of {lastDay} (UTC)",
         "Unused uses can be claimed back after that day.",
     ),
-    "Market_NoProvider": ("the offer names no provider", "Sign another offer."),
+    "Market_BondLeavesLater": ("the bond leaves after {leavesAt}", "Try again after it."),
+    "Market_BondTooSmall": (
+        "{provider} pledges {staked}, and {wanted} are wanted",
+        "A provider fills it up by `steelyard bond deposit`.",
+    ),
+    "Market_FeeAboveBond": ("a judge's fee of {judgeFee} is more than the stake of {challengeBond}", None),
+    "Market_JudgeIsParty": ("{judge} would judge its own case", "Sign an offer that names somebody else."),
+    "Market_NoJudge": ("the offer names nobody who judges that", None),
+    "Market_NoReasonToLeave": (
+        "the access lasts, and its provider keeps its side",
+        "Unused uses come back at its end.",
+    ),
+    "Market_NotAccredited": (
+        "the offer asks for an accreditation that {buyer} does not have",
+        "Ask one of the role's issuers for it.",
+    ),
+    "Market_NothingLeaves": ("nothing of the bond leaves", "Announce it: steelyard bond leave"),
+    "Market_WrongGround": ("a fault can be disputed before the arbiter only", "Dispute it on `other`."),
+    "Market_WrongJudge": ("{expected} judges this job, not {got}", None),
+    "Market_WrongProvider": (
+        "the offer's provider {got} does not own the asset, {owner} does",
+        "Ask the owner for an offer.",
+    ),
+    "Market_WrongRuling": ("a verifier cannot split", "Pay or refund."),
+    "ParticipantRegistry_NotIssuer": ("{caller} is not trusted with this role", None),
     "Market_NotAssetOwner": ("only the asset's owner may do this", None),
-    "Market_NotPauser": ("only the market's pauser may stop or resume it", None),
     "Market_NothingOwed": ("nothing is owed to {account}", None),
     "Market_NothingUnused": ("no unused uses are left to claim", None),
     "Market_NoUseLeft": ("all {jobsPaid} paid uses are spent", "Buy more uses."),
@@ -172,14 +209,16 @@ class _Shown(dict[str, str]):
 
 
 def _show(name: str, value: Any) -> str:
-    if name in ("until", "validUntil"):
+    if name in ("until", "validUntil", "leavesAt"):
         return instant(value)
     if name == "lastDay":
         return day(value) if value else "cancelled"
-    if name in ("allowance", "balance", "needed"):
+    if name in ("allowance", "balance", "needed", "staked", "wanted", "judgeFee", "challengeBond"):
         return euros(value)
     if name == "state":
         return State(value).name if value < len(State) else str(value)
+    if name == "status":
+        return Status(value).name if value < len(Status) else str(value)
     if name == "field":
         return str(value.rstrip(b"\0").decode("ascii", "replace"))
     return f"0x{value[:64].hex()}" if isinstance(value, bytes) else str(value)[:200]

@@ -29,9 +29,11 @@ _GROUPS = {
     "wallet": "wallet:app",
     "dataset": "dataset:app",
     "access": "access:app",
-    "job": "job:app",
+    "job": "disputing:app",
     "model": "model:app",
     "earnings": "earnings:app",
+    "bond": "bond:app",
+    "accreditation": "accreditation:app",
     "audit": "audit:app",
 }
 

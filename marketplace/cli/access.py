@@ -11,7 +11,7 @@ from marketplace.cli.output import short, table_or
 from marketplace.cli.session import Session, session
 from marketplace.core.readable import euros
 from marketplace.errors import NotFoundError, SteelyardError, UnavailableError
-from marketplace.lookup import listing_of, resolve, usable_offer
+from marketplace.lookup import listing_of, offer_of, resolve, usable_offer
 
 app = typer.Typer(help="Access to datasets.", no_args_is_help=True)
 
@@ -95,7 +95,7 @@ def _slugs(here: Session, tokens: set[int]) -> dict[int, str]:
 
 @app.command()
 def refund(context: typer.Context, asset: Asset) -> None:
-    """Claim unused uses of an ended access back to your balance."""
+    """Claim unused uses back to your balance: of an ended access, or where the provider does not keep its side."""
     here = session(context)
     token = resolve(here.chain, here.store, asset)
     mine = [found for found in purchase.accesses(here.chain, here.address) if found.asset_id == token]
@@ -106,7 +106,8 @@ def refund(context: typer.Context, asset: Asset) -> None:
         raise NotFoundError(
             "nothing unused on this dataset", got=asset, do="`steelyard access list` shows all."
         )
-    sent, amount = purchase.claim_unused(here.chain, here.account, unused[0], here.address)
+    offer = offer_of(here.chain, here.store, unused[0].offer_digest).offer
+    sent, amount = purchase.claim_unused(here.chain, here.account, unused[0], offer)
     here.output.result(
         {
             "offer": unused[0].offer_digest,

@@ -11,10 +11,11 @@ from marketplace.cli.orderable import orderables
 from marketplace.cli.output import short, table_or
 from marketplace.cli.session import Session, session
 from marketplace.core.dataset import Listing
+from marketplace.core.ids import Status
 from marketplace.core.policy import describe
 from marketplace.core.readable import euros, instant
 from marketplace.core.terms import Purpose, Terms
-from marketplace.errors import SteelyardError, UnavailableError
+from marketplace.errors import RefusedError, SteelyardError, UnavailableError
 from marketplace.hub import HubClient
 from marketplace.lookup import (
     AnnouncedOffer,
@@ -25,6 +26,8 @@ from marketplace.lookup import (
     resolve,
     terms_of,
 )
+
+Own = Annotated[str, typer.Argument(help="id, DID or slug of yours")]
 
 app = typer.Typer(help="Datasets: find, read; with a node, publish and offer.", no_args_is_help=True)
 
@@ -152,10 +155,44 @@ def _offer_row(found: AnnouncedOffer, why: str) -> tuple[str, ...]:
     )
 
 
+@app.command()
+def pause(context: typer.Context, asset: Own) -> None:
+    """Sell no more uses for now. Buyers may take unused ones back; jobs go on."""
+    _set_status(context, asset, "pauseAsset", then=f"steelyard dataset resume {asset}")
+
+
+@app.command()
+def resume(context: typer.Context, asset: Own) -> None:
+    """Sell uses again after a pause."""
+    _set_status(context, asset, "resumeAsset", then=f"steelyard dataset show {asset}")
+
+
+@app.command()
+def retire(context: typer.Context, asset: Own) -> None:
+    """Sell no more uses, for ever. Buyers may take unused ones back; jobs go on."""
+    _set_status(context, asset, "retire", then=f"steelyard audit trace {asset}")
+
+
+def _set_status(context: typer.Context, asset: str, call: str, *, then: str) -> None:
+    here = session(context)
+    token = resolve(here.chain, here.store, asset)
+    if here.chain.owner_of(token) != here.address:
+        raise RefusedError(
+            "only its owner may do this", got=here.address, expected=here.chain.owner_of(token)
+        )
+    if here.chain.status(token) is Status.retired:
+        raise RefusedError("the dataset is retired for ever", got=asset)
+    sent = here.chain.send("AssetRegistry", call, (token,), here.account)
+    status = here.chain.status(token).name
+    here.output.result(
+        {"asset": str(token), "status": status, "transaction": sent.transaction, "gas": sent.gas_used},
+        [f"{asset} is {status}; transaction {sent.transaction}"],
+        then=then,
+    )
+
+
 @app.command("void-offers")
-def void_offers(
-    context: typer.Context, asset: Annotated[str, typer.Argument(help="id, DID or slug of yours")]
-) -> None:
+def void_offers(context: typer.Context, asset: Own) -> None:
     """Void every offer that you signed for a dataset so far; what was bought stays bought."""
     here = session(context)
     token = resolve(here.chain, here.store, asset)

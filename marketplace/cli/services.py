@@ -11,14 +11,16 @@ from typing import Annotated
 import typer
 from eth_account import Account
 
-from marketplace.api.gateway import create_app
+from marketplace.api.gateway import QUOTA, create_app
 from marketplace.api.hub import serve
 from marketplace.api.serving import serve_app
-from marketplace.chain.deploy import deploy
+from marketplace.chain.deploy import Powers, deploy
 from marketplace.chain.deployment import Deployment, require_same_chain
 from marketplace.chain.embedded import EmbeddedChain
 from marketplace.cli.output import Output
-from marketplace.cli.session import session
+from marketplace.cli.session import parse_euros, session
+from marketplace.core.eip712 import parse_address
+from marketplace.core.limits import Limits
 from marketplace.storage.disk import write_atomically
 
 chain_app = typer.Typer(help="A development chain.", no_args_is_help=True)
@@ -35,12 +37,21 @@ def run_chain(
     port: Port = 8545,
     window: Annotated[int, typer.Option(min=1, help="seconds in which a buyer may object")] = 86_400,
     job_time: Annotated[int, typer.Option(min=1, help="seconds that a node has for a job")] = 86_400,
+    dispute_time: Annotated[int, typer.Option(min=1, help="seconds that a judge has")] = 7 * 86_400,
+    bond: Annotated[str, typer.Option(help="euros that a provider pledges to sell")] = "100",
+    penalty: Annotated[str, typer.Option(help="euros of it that a job without answer costs")] = "1",
+    challenge: Annotated[str, typer.Option(help="euros that a buyer stakes on a dispute")] = "10",
+    judge_fee: Annotated[str, typer.Option(help="euros of that for the judge")] = "5",
+    governor: Annotated[
+        str, typer.Option(help="address that governs, pauses, trusts issuers; none: nobody")
+    ] = "",
     keep: Annotated[
         bool, typer.Option("--keep", help="keep the chain in this home, through kills too")
     ] = False,
 ) -> None:
     """Run a development chain with the contracts on it; without --keep it forgets everything when it ends."""
     here = session(context)
+    limits = Limits(window, job_time, dispute_time, *map(parse_euros, (bond, penalty, challenge, judge_fee)))
     path = here.home / "deployment.json"
     with EmbeddedChain(port, keep=here.home if keep else None) as chain:
         if chain.went_on and path.is_file():
@@ -49,9 +60,8 @@ def run_chain(
         else:
             deployer = Account.create(os.urandom(32))
             chain.faucet(deployer.address)
-            deployment = deploy(
-                chain.url, deployer, window=window, job_time=job_time, pauser=deployer.address
-            )
+            power = parse_address(governor, where="--governor") if governor else deployer.address
+            deployment = deploy(chain.url, deployer, limits=limits, powers=Powers(power, power, power, 0))
             write_atomically(path, deployment.to_bytes())
         _ready(here.output, "chain", chain.url, deployment=str(path), digest="0x" + deployment.digest.hex())
         _until_stopped()
@@ -70,10 +80,11 @@ def run_gateway(
     host: Host = "127.0.0.1",
     port: Port = 8080,
     folder: Annotated[Path | None, typer.Option(help="default: store/ of this home")] = None,
+    quota: Annotated[int, typer.Option(min=1, help="GiB that it takes at most")] = QUOTA // 1024**3,
 ) -> None:
     """Serve the shared store: GET and PUT of blocks by the name of their content."""
     here = session(context)
-    app = create_app(folder or here.home / "store")
+    app = create_app(folder or here.home / "store", quota=quota * 1024**3)
     serve_app(app, host, port, ready=lambda url: _ready(here.output, "gateway", url))
 
 

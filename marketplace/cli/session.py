@@ -26,6 +26,7 @@ NODE_WALLET = "node"
 """The node's hot key; never the wallet of a person."""
 SEALING_KEY = "sealing"
 
+_EUROS = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?")
 _JOB_ID = re.compile(r"0x[0-9a-fA-F]{64}")
 
 
@@ -123,6 +124,17 @@ def parse_job_id(text: str) -> bytes:
             "not a job id", got=text, expected="0x and 64 hex digits", do="`steelyard job list` shows yours."
         )
     return bytes.fromhex(text[2:])
+
+
+def parse_euros(text: str) -> int:
+    """Token units in an amount of euros, as 12.50. Raises InputError for anything else."""
+    found = _EUROS.fullmatch(text)
+    units = int(found[1]) * 1_000_000 + int((found[2] or "").ljust(6, "0")) if found else 1 << 48
+    if units >= 1 << 48:
+        raise InputError(
+            "not an amount", got=text, expected="euros below 281 million, at most six decimals, as 12.50"
+        )
+    return units
 
 
 def parse_parameters(pairs: list[str], file: Path | None) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from marketplace.core.cid import Cid
-from marketplace.core.job import END_STATES
-from marketplace.core.ledger import INVARIANTS, Finding, JobRecord, Ledger, asset_text, job_text, show
+from marketplace.core.invariants import INVARIANTS, job_money_holds, money_text
+from marketplace.core.ledger import Finding, JobRecord, Ledger, asset_text, job_text, show
 from marketplace.errors import InputError, IntegrityError, NotFoundError, SteelyardError
 
 T = TypeVar("T")
@@ -157,17 +157,14 @@ def _of_finding(name: str, finding: Finding) -> Check:
 
 
 def money_check(job_id: bytes, record: JobRecord) -> Check:
-    """Where a job's price went."""
-    ended = record.job.state in END_STATES
-    credited = record.to_provider + record.to_buyer
-    ok = credited + record.held() == record.paid and (credited == record.paid or not ended)
+    """Where a job's price went, and the stake and the slash of its dispute."""
     return held(
         "money",
         job_text(job_id),
-        "credited to provider and buyer and still held, against the price",
-        ok,
-        expected=record.paid,
-        got=f"{record.to_provider} to the provider, {record.to_buyer} to the buyer, {record.held()} held",
+        "credited to provider, buyer and judge and still held, against price, stake and slash",
+        job_money_holds(record),
+        expected=f"{record.paid} paid, {record.staked} staked, {record.slashed} slashed",
+        got=money_text(record),
     )
 
 
@@ -177,7 +174,7 @@ def solvency_check(ledger: Ledger, token_balance: int) -> Check:
     return held(
         "solvency",
         f"contract {ledger.rules.market}",
-        "the token balance of the Market against balances, running jobs and unused uses",
+        "the token balance of the Market against balances, bonds, running jobs and their stakes, unused uses",
         token_balance >= owed,
         expected=f"at least {owed}",
         got=token_balance,

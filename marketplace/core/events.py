@@ -45,11 +45,38 @@ class AssetPublished(Event):
 
 
 @dataclass(frozen=True)
+class StatusSet(Event):
+    asset_id: int
+    status: int
+
+
+@dataclass(frozen=True)
+class SuccessorAnnounced(Event):
+    successor: str
+
+
+@dataclass(frozen=True)
 class NodeSet(Event):
     participant: str
     node: str
     sealing_key: bytes
     epoch: int
+    isolation: int
+
+
+@dataclass(frozen=True)
+class IssuerSet(Event):
+    role: bytes
+    issuer: str
+    trusted: bool
+
+
+@dataclass(frozen=True)
+class AccreditationSet(Event):
+    account: str
+    role: bytes
+    issuer: str
+    valid_until: int
 
 
 @dataclass(frozen=True)
@@ -143,6 +170,35 @@ class JobFailed(Event):
 class JobExpired(Event):
     job_id: bytes
     refund: int
+    penalty: int
+
+
+@dataclass(frozen=True)
+class JobDisputed(Event):
+    job_id: bytes
+    ground: int
+    faulted: bool
+    judge: str
+    evidence: bytes
+    until: int
+
+
+@dataclass(frozen=True)
+class DisputeResolved(Event):
+    job_id: bytes
+    judge: str
+    ruling: int
+    to_provider: int
+    to_buyer: int
+    to_judge: int
+    reasons: bytes
+
+
+@dataclass(frozen=True)
+class DisputeLapsed(Event):
+    job_id: bytes
+    to_provider: int
+    to_buyer: int
 
 
 @dataclass(frozen=True)
@@ -161,8 +217,43 @@ class Withdrawn(Event):
 
 
 @dataclass(frozen=True)
+class BondDeposited(Event):
+    provider: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class UnbondingStarted(Event):
+    provider: str
+    amount: int
+    leaves_at: int
+
+
+@dataclass(frozen=True)
+class BondReleased(Event):
+    provider: str
+    amount: int
+
+
+@dataclass(frozen=True)
+class BondSlashed(Event):
+    """Comes right before the JobExpired or the DisputeResolved that it is for, in one transaction."""
+
+    provider: str
+    from_staked: int
+    from_leaving: int
+
+
+@dataclass(frozen=True)
 class PausedSet(Event):
     paused: bool
+
+
+@dataclass(frozen=True)
+class AuthorityUpdated(Event):
+    """Who may pause, trust issuers and announce a successor; from Market and both registries."""
+
+    authority: str
 
 
 @dataclass(frozen=True)
@@ -173,8 +264,15 @@ class CreditsMinted(Event):
     units: int
 
 
-ASSET_REGISTRY_EVENTS: tuple[type[Event], ...] = (Transfer, AssetPublished, PausedSet)
-PARTICIPANT_EVENTS: tuple[type[Event], ...] = (NodeSet,)
+ASSET_REGISTRY_EVENTS: tuple[type[Event], ...] = (
+    Transfer,
+    AssetPublished,
+    StatusSet,
+    PausedSet,
+    SuccessorAnnounced,
+    AuthorityUpdated,
+)
+PARTICIPANT_EVENTS: tuple[type[Event], ...] = (NodeSet, IssuerSet, AccreditationSet, AuthorityUpdated)
 CREDIT_EVENTS: tuple[type[Event], ...] = (CreditsMinted,)
 MARKET_EVENTS: tuple[type[Event], ...] = (
     OfferAnnounced,
@@ -188,7 +286,15 @@ MARKET_EVENTS: tuple[type[Event], ...] = (
     JobFaulted,
     JobFailed,
     JobExpired,
+    JobDisputed,
+    DisputeResolved,
+    DisputeLapsed,
     UnusedClaimed,
     Withdrawn,
+    BondDeposited,
+    UnbondingStarted,
+    BondReleased,
+    BondSlashed,
     PausedSet,
+    AuthorityUpdated,
 )

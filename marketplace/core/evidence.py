@@ -1,4 +1,4 @@
-"""The lines of an audit that need documents: listings, offers, terms, approvals. Pure.
+"""The lines of an audit that need documents: listings, offers, terms, and the judges that offers name. Pure.
 
 A document counts by its digest on chain and by who signed it, at the position on chain where it counted. Announcing
 is open to everyone, so strangers' announcements are passed over; only that no good one is found is a finding.
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from marketplace.core.announced import expect, first_good, sorted_by_trust
-from marketplace.core.audit import Check, Found, Get, Missing, equal, failed, fetch, held
+from marketplace.core.audit import Check, Found, Get, Missing, claimed, equal, failed, fetch, held
 from marketplace.core.cid import Cid
 from marketplace.core.dataset import Listing
-from marketplace.core.eip712 import ZERO_ADDRESS, recover
+from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, recover
 from marketplace.core.events import AccessBought, OfferAnnounced
 from marketplace.core.ids import Did
-from marketplace.core.job import Fault
-from marketplace.core.ledger import GrantKey, Ledger, asset_text, grant_text, job_text
+from marketplace.core.job import Fault, Ground, Ruling
+from marketplace.core.ledger import Accreditation, GrantKey, Ledger, asset_text, grant_text, job_text, show
 from marketplace.core.offer import Offer, Signed
 from marketplace.core.terms import Terms
 from marketplace.errors import SteelyardError
@@ -120,6 +120,13 @@ def _purchase_checks(
     yield equal(
         "offer signature", subject, f"the offer's signer against the asset's owner {when}", owner, signer
     )
+    yield equal(
+        "offer provider",
+        subject,
+        f"the offer's provider against the asset's owner {when}",
+        owner,
+        offer.provider,
+    )
     yield equal("offer epoch", subject, f"the offer's epoch against the asset's {when}", epoch, offer.epoch)
     time = ledger.time_of(at)
     wanted = (offer.asset_id, offer.provider, offer.price, time // DAY + offer.term_days)
@@ -136,6 +143,25 @@ def _purchase_checks(
         expected=f"until {offer.valid_until}, by {offer.buyer}",
         got=f"at {time}, by {bought.buyer}",
     )
+    if offer.required_role != ZERO_BYTES32:
+        yield held(
+            "accreditation",
+            subject,
+            f"the role that the offer requires against what trusted issuers said {when}",
+            ledger.accredited_at(bought.buyer, offer.required_role, at),
+            expected=f"{bought.buyer} in the role {show(offer.required_role)}",
+            got=_accreditation_text(ledger, bought, offer.required_role),
+        )
+
+
+def _accreditation_text(ledger: Ledger, bought: AccessBought, role: bytes) -> str:
+    history = ledger.accreditations.get((bought.buyer, role))
+    found = history.at(bought.at) if history else Accreditation()
+    if found == Accreditation():
+        return "nobody vouched"
+    issuer = ledger.issuers.get((role, found.issuer))
+    trusted = "trusted" if issuer and issuer.at(bought.at) else "not trusted"
+    return f"by {found.issuer}, {trusted}, until {found.valid_until}, at {ledger.time_of(bought.at)}"
 
 
 def terms_of(ledger: Ledger, key: GrantKey, offer: Offer, get: Get) -> tuple[Terms | None, list[Check]]:
@@ -165,6 +191,22 @@ def fee_checks(ledger: Ledger, job_id: bytes, offer: Offer) -> Iterator[Check]:
     if event is not None:
         compared = f"the fee of the {Fault(event.fault).name} fault against the offer's failureFeeBps"
         yield equal("failure fee", job_text(job_id), compared, offer.fee_down(), event.fee)
+
+
+def judge_checks(ledger: Ledger, job_id: bytes, offer: Offer) -> Iterator[Check]:
+    """Who judges, or judged, the job's dispute, against the offer; and what buyer and judge said."""
+    record, subject = ledger.jobs[job_id], job_text(job_id)
+    event = record.disputed
+    if event is None:
+        return
+    ground = Ground(event.ground)
+    name, judge = ("arbiter", offer.arbiter) if ground is Ground.other else ("verifier", offer.verifier)
+    got = record.resolved.judge if record.resolved else event.judge
+    yield equal("judge", subject, f"the judge of the dispute against the offer's {name}", judge, got)
+    yield claimed("dispute", subject, f"the buyer disputed it as {ground.name}; evidence", got=event.evidence)
+    if record.resolved:
+        ruling = Ruling(record.resolved.ruling).name
+        yield claimed("ruling", subject, f"the judge ruled {ruling}; reasons", got=record.resolved.reasons)
 
 
 def signer_text(digest: bytes, signature: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Names of assets: token ids and DIDs. Pure."""
+"""Names of assets: token ids and DIDs; their kinds and statuses. Pure."""
 
 from __future__ import annotations
 
@@ -23,6 +23,19 @@ class Kind(IntEnum):
     dataset = 1
     algorithm = 2
     model = 3
+
+
+class Status(IntEnum):
+    """IAssetRegistry.Status: whether uses of an asset can be bought. `retired` is for ever."""
+
+    active = 0
+    paused = 1
+    retired = 2
+
+
+def role_id(name: str) -> bytes:
+    """What stands on chain for a role that accreditations are about: SHA-256 of its name in UTF-8."""
+    return hashlib.sha256(name.encode()).digest()
 
 
 def asset_id(kind: Kind, owner: str, salt: bytes) -> int:

@@ -1,4 +1,4 @@
-"""A job: its request, its receipt, its states and who may move it where. Pure.
+"""A job: its request, its receipt, its states, its dispute, and who may move it where. Pure.
 
 The table is the contract's own, in words; `tests/vectors/states.json` holds both to it.
 """
@@ -28,9 +28,14 @@ class State(IntEnum):
     faulted = 5
     failed = 6
     expired = 7
+    disputed = 8
+    refunded = 9
+    split = 10
 
 
-END_STATES = frozenset({State.settled, State.rejected, State.failed, State.expired})
+END_STATES = frozenset(
+    {State.settled, State.rejected, State.failed, State.expired, State.refunded, State.split}
+)
 
 
 class Fault(IntEnum):
@@ -39,6 +44,25 @@ class Fault(IntEnum):
     node = 0
     algorithm = 1
     policy = 2
+
+
+class Ground(IntEnum):
+    """Why a buyer disputes a job: the sealed output cannot be fetched, opens to no release, or anything else.
+
+    The offer's verifier judges the first two, its arbiter the last.
+    """
+
+    unavailable = 0
+    malformed = 1
+    other = 2
+
+
+class Ruling(IntEnum):
+    """How a judge rules. pay: the receipt, or the fee of the fault, stands."""
+
+    pay = 0
+    refund = 1
+    split = 2
 
 
 class Action(StrEnum):
@@ -53,39 +77,94 @@ class Action(StrEnum):
     fail_algorithm = "fail:algorithm"
     fail_policy = "fail:policy"
     expire = "expire"
+    dispute = "dispute"
+    resolve_pay = "resolve:pay"
+    resolve_refund = "resolve:refund"
+    resolve_split = "resolve:split"
+
+    @classmethod
+    def of_ruling(cls, ruling: Ruling) -> Action:
+        return cls(f"resolve:{ruling.name}")
 
 
 class Role(StrEnum):
-    """Who sends the transaction."""
+    """Who sends the transaction. judge: of the dispute, named by the offer."""
 
     buyer = "buyer"
     node = "node"
+    judge = "judge"
     anyone = "anyone"
 
 
 @dataclass(frozen=True)
+class Dispute:
+    """Market.disputeOf(jobId). faulted: it is about the fee of a fault, not about a receipt."""
+
+    buyer: str
+    ground: Ground
+    faulted: bool
+
+    @classmethod
+    def from_tuple(cls, values: tuple[Any, ...]) -> Self:
+        """From what a view returned. Raises IntegrityError for a ground that the contract does not have."""
+        try:
+            ground = Ground(values[1])
+        except ValueError:
+            raise IntegrityError(
+                "a dispute is on no known ground",
+                got=values[1],
+                expected="0 to 2",
+                do="Use another endpoint.",
+            ) from None
+        return cls(str(values[0]), ground, bool(values[2]))
+
+
+@dataclass(frozen=True)
 class Move:
-    """One allowed step. late: only after `until` (True), only up to it (False), or whenever (None)."""
+    """One allowed step. late: only after `until` (True), only up to it (False), or whenever (None).
+
+    of_fault, of_unavailable: where it leads instead, if the dispute is about a fault or on that ground.
+    """
 
     roles: frozenset[Role]
     late: bool | None
     to: State
+    of_fault: State | None = None
+    of_unavailable: State | None = None
+
+    def end(self, dispute: Dispute | None) -> State:
+        """Where it leads for a job with this dispute; None: it never was disputed."""
+        if dispute and dispute.faulted and self.of_fault:
+            return self.of_fault
+        if dispute and dispute.ground is Ground.unavailable and self.of_unavailable:
+            return self.of_unavailable
+        return self.to
 
 
 _ALL = frozenset(Role)
+_BUYER = frozenset({Role.buyer})
 _NODE = frozenset({Role.node})
+_JUDGE = frozenset({Role.judge})
 
 TRANSITIONS: Mapping[tuple[State, Action], Move] = {
-    (State.none, Action.open_job): Move(frozenset({Role.buyer}), None, State.open),
+    (State.none, Action.open_job): Move(_BUYER, None, State.open),
     (State.open, Action.submit): Move(_ALL, False, State.submitted),
     (State.open, Action.reject): Move(_NODE, False, State.rejected),
     (State.open, Action.fail_node): Move(_NODE, False, State.failed),
     (State.open, Action.fail_algorithm): Move(_NODE, False, State.faulted),
     (State.open, Action.fail_policy): Move(_NODE, False, State.faulted),
     (State.open, Action.expire): Move(_ALL, True, State.expired),
-    (State.submitted, Action.accept): Move(frozenset({Role.buyer}), None, State.settled),
+    (State.submitted, Action.accept): Move(_BUYER, None, State.settled),
     (State.submitted, Action.finalise): Move(_ALL, True, State.settled),
+    (State.submitted, Action.dispute): Move(_BUYER, False, State.disputed),
     (State.faulted, Action.finalise): Move(_ALL, True, State.failed),
+    (State.faulted, Action.dispute): Move(_BUYER, False, State.disputed),
+    (State.disputed, Action.resolve_pay): Move(_JUDGE, False, State.settled, of_fault=State.failed),
+    (State.disputed, Action.resolve_refund): Move(_JUDGE, False, State.refunded),
+    (State.disputed, Action.resolve_split): Move(_JUDGE, False, State.split),
+    (State.disputed, Action.finalise): Move(
+        _ALL, True, State.settled, of_fault=State.failed, of_unavailable=State.refunded
+    ),
 }
 
 
@@ -185,7 +264,10 @@ class Grant:
 
 @dataclass(frozen=True)
 class Job:
-    """Market.jobs[jobId]. until: Unix seconds, the deadline, then the end of the window."""
+    """Market.jobs[jobId]. price: after a fault of algorithm or policy, the fee.
+
+    until: Unix seconds, the deadline of the node or the judge, or the end of the window.
+    """
 
     provider: str
     price: int
@@ -200,6 +282,6 @@ class Job:
             state = State(values[2])
         except ValueError:
             raise IntegrityError(
-                "a job is in no known state", got=values[2], expected="0 to 7", do="Use another endpoint."
+                "a job is in no known state", got=values[2], expected="0 to 10", do="Use another endpoint."
             ) from None
         return cls(str(values[0]), int(values[1]), state, int(values[3]), bytes(values[4]))

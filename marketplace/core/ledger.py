@@ -1,28 +1,35 @@
-"""What the contracts hold, rebuilt from their events: the types, and the invariants in words. Pure.
+"""What the contracts hold, rebuilt from their events: the types. Pure.
 
-`marketplace.core.replay` fills a Ledger; nothing else writes to one. Amounts are units of the Market's token.
+`marketplace.core.replay` fills a Ledger; nothing else writes to one. `marketplace.core.invariants` says what holds of
+every one. Amounts are units of the Market's token.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from marketplace.core.bond import Bond
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, Domain
 from marketplace.core.events import (
     AccessBought,
     ApprovalAnnounced,
     AssetPublished,
+    BondSlashed,
+    DisputeResolved,
     Event,
+    JobDisputed,
     JobFailed,
     JobFaulted,
     OfferAnnounced,
     Position,
     ReceiptSubmitted,
 )
-from marketplace.core.job import END_STATES, Grant, Job, Request
+from marketplace.core.ids import Status
+from marketplace.core.job import END_STATES, Dispute, Grant, Ground, Job, Request
+from marketplace.core.limits import Limits
 
 T = TypeVar("T")
 GrantKey = tuple[bytes, str]
@@ -34,15 +41,14 @@ UNITS = 1_000_000
 
 @dataclass(frozen=True)
 class Rules:
-    """What a deployment fixes for ever. window, job_time: seconds. Addresses are checksummed."""
+    """What a deployment fixes for ever. Addresses are checksummed."""
 
     chain_id: int
     market: str
     registry: str
     participants: str
     credits: str
-    window: int
-    job_time: int
+    limits: Limits
 
     @property
     def domain(self) -> Domain:
@@ -83,11 +89,33 @@ class History(Generic[T]):
 
 @dataclass(frozen=True)
 class Node:
-    """A participant's entry in ParticipantRegistry. epoch: how many sealing keys there were."""
+    """A participant's entry in ParticipantRegistry. epoch: how many sealing keys there were. isolation: bits."""
 
     account: str = ZERO_ADDRESS
     sealing_key: bytes = ZERO_BYTES32
     epoch: int = 0
+    isolation: int = 0
+
+
+@dataclass(frozen=True)
+class Accreditation:
+    """That `issuer` vouched for an account in a role. valid_until: Unix seconds, the last one."""
+
+    issuer: str = ZERO_ADDRESS
+    valid_until: int = 0
+
+
+@dataclass(frozen=True)
+class Due:
+    """What the next event must be, for some steps are told by several: one of `kinds`, in the same transaction.
+
+    asset_id: of which asset, where it is about one. slash: what the next event takes from a bond.
+    """
+
+    kinds: tuple[type[Event], ...]
+    transaction: bytes
+    asset_id: int | None = None
+    slash: BondSlashed | None = None
 
 
 @dataclass
@@ -103,7 +131,8 @@ class GrantRecord:
 class JobRecord:
     """A job as stored, and what its events say beyond that.
 
-    paid: what was held when it opened; to_provider, to_buyer: what was credited since.
+    paid: the price when it opened. staked: by the buyer who disputed it. slashed: for it, from the provider's bond.
+    to_provider, to_buyer, to_judge: what was credited since.
     """
 
     job: Job
@@ -113,18 +142,37 @@ class JobRecord:
     paid: int
     to_provider: int = 0
     to_buyer: int = 0
+    staked: int = 0
+    slashed: int = 0
+    to_judge: int = 0
     receipt: ReceiptSubmitted | None = None
     fault: JobFaulted | None = None
     failed: JobFailed | None = None
+    disputed: JobDisputed | None = None
+    resolved: DisputeResolved | None = None
     model: int | None = None
 
     @property
     def grant_key(self) -> GrantKey:
         return self.request.offer_digest, self.request.buyer
 
+    @property
+    def dispute(self) -> Dispute | None:
+        """Market.disputeOf(job); None where it was never disputed."""
+        if self.disputed is None:
+            return None
+        return Dispute(self.request.buyer, Ground(self.disputed.ground), self.disputed.faulted)
+
+    def put_in(self) -> int:
+        """All that came in for it: price, stake and slash."""
+        return self.paid + self.staked + self.slashed
+
+    def credited(self) -> int:
+        return self.to_provider + self.to_buyer + self.to_judge
+
     def held(self) -> int:
-        """What the Market still holds for it."""
-        return 0 if self.job.state in END_STATES else self.job.price
+        """What the Market still holds for it: its price, and the stake of its dispute."""
+        return 0 if self.job.state in END_STATES else self.job.price + self.staked
 
 
 @dataclass
@@ -132,9 +180,11 @@ class Ledger:
     """The whole state of the four contracts after the last event, and what was found wrong on the way.
 
     times: Unix seconds of every block that holds an event. paid_in, withdrawn: all tokens that went in and out.
-    models: the job that each model came from. units: credits by model, then account. paused: by contract.
-    terms: the asset, provider and price that an offer's digest fixes. due: the event, its asset and its transaction
-    that must come next, for a publication is several events.
+    models: the job that each model came from. units: credits by model, then account. paused, authorities: by contract.
+    statuses: of assets that were ever paused or retired. accreditations: by account and role; issuers: by role and
+    issuer, whether trusted. bonded, released: all that went into bonds, and out of them to their providers.
+    terms: the asset, provider and price that an offer's digest fixes. judges: who judges under an offer, by its digest
+    and by whether it is the arbiter. due: what must come next. slash: what the event before announced for this one.
     """
 
     rules: Rules
@@ -148,17 +198,37 @@ class Ledger:
     balances: dict[str, int] = field(default_factory=dict)
     units: dict[int, dict[str, int]] = field(default_factory=dict)
     models: dict[int, bytes] = field(default_factory=dict)
+    statuses: dict[int, Status] = field(default_factory=dict)
+    accreditations: dict[tuple[str, bytes], History[Accreditation]] = field(default_factory=dict)
+    issuers: dict[tuple[bytes, str], History[bool]] = field(default_factory=dict)
+    bonds: dict[str, Bond] = field(default_factory=dict)
     paused: dict[str, bool] = field(default_factory=dict)
+    authorities: dict[str, str] = field(default_factory=dict)
+    successor: str = ZERO_ADDRESS
     offers: dict[bytes, list[OfferAnnounced]] = field(default_factory=dict)
     approvals: dict[bytes, list[ApprovalAnnounced]] = field(default_factory=dict)
     terms: dict[bytes, tuple[int, str, int]] = field(default_factory=dict)
-    due: tuple[type[Event], int, bytes] | None = None
+    judges: dict[tuple[bytes, bool], str] = field(default_factory=dict)
+    due: Due | None = None
+    slash: BondSlashed | None = None
     paid_in: int = 0
     withdrawn: int = 0
+    bonded: int = 0
+    released: int = 0
     findings: list[Finding] = field(default_factory=list)
 
     def is_paused(self, contract: str) -> bool:
         return self.paused.get(contract, False)
+
+    def status_of(self, asset_id: int) -> Status:
+        return self.statuses.get(asset_id, Status.active)
+
+    def bond_of(self, provider: str) -> Bond:
+        return self.bonds.get(provider, Bond())
+
+    def is_bonded(self, provider: str) -> bool:
+        """Whether its bond lets the provider sell."""
+        return self.bond_of(provider).staked >= self.rules.limits.min_bond
 
     def credit(self, account: str, amount: int) -> None:
         """Adds to what the Market owes an account."""
@@ -177,15 +247,23 @@ class Ledger:
         history = self.nodes.get(participant)
         return history.at(position) if history else Node()
 
+    def accredited_at(self, account: str, role: bytes, position: Position) -> bool:
+        """Whether an issuer that was trusted right after that log vouched for the account in the role then."""
+        history = self.accreditations.get((account, role))
+        found = history.at(position) if history else Accreditation()
+        issuer = self.issuers.get((role, found.issuer))
+        return self.time_of(position) <= found.valid_until and bool(issuer and issuer.at(position))
+
     def time_of(self, position: Position) -> int:
         """Unix seconds of the block that holds it."""
         return self.times[position.block]
 
     def owed(self) -> int:
-        """What the Market must hold: balances, the price of every running job, every unused use."""
+        """What the Market must hold: balances, bonds, price and stake of every running job, every unused use."""
         unused = sum(record.grant.unused() * record.grant.price for record in self.grants.values())
         running = sum(record.held() for record in self.jobs.values())
-        return sum(self.balances.values()) + running + unused
+        bonds = sum(bond.held() for bond in self.bonds.values())
+        return sum(self.balances.values()) + bonds + running + unused
 
 
 def show(value: object) -> str:
@@ -205,49 +283,3 @@ def job_text(job_id: bytes) -> str:
 
 def asset_text(asset_id: int) -> str:
     return f"asset {asset_id}"
-
-
-def _job_money(ledger: Ledger) -> Iterator[Finding]:
-    for job_id, record in ledger.jobs.items():
-        credited = record.to_provider + record.to_buyer
-        if credited + record.held() != record.paid:
-            yield Finding(
-                job_text(job_id),
-                JOB_MONEY,
-                f"{record.paid} in all",
-                f"{record.to_provider} to the provider, {record.to_buyer} to the buyer, {record.held()} held",
-            )
-
-
-def _grant_uses(ledger: Ledger) -> Iterator[Finding]:
-    for key, record in ledger.grants.items():
-        grant = record.grant
-        if not 0 <= grant.jobs_opened <= grant.jobs_paid:
-            yield Finding(
-                grant_text(key), GRANT_USES, f"at most {grant.jobs_paid} opened", str(grant.jobs_opened)
-            )
-
-
-def _conservation(ledger: Ledger) -> Iterator[Finding]:
-    left = ledger.paid_in - ledger.withdrawn
-    if left != ledger.owed():
-        yield Finding(f"contract {ledger.rules.market}", CONSERVATION, str(left), str(ledger.owed()))
-
-
-def _balances(ledger: Ledger) -> Iterator[Finding]:
-    for account, amount in ledger.balances.items():
-        if amount < 0:
-            yield Finding(f"account {account}", BALANCES, "0 or more", str(amount))
-
-
-JOB_MONEY = "a job credits provider and buyer together never more than its price, and all of it at its end"
-GRANT_USES = "a grant opens no more jobs than were paid"
-CONSERVATION = "what was paid in less what was withdrawn is what is owed"
-BALANCES = "nobody is owed less than nothing"
-
-INVARIANTS: Mapping[str, Callable[[Ledger], Iterator[Finding]]] = {
-    JOB_MONEY: _job_money,
-    GRANT_USES: _grant_uses,
-    CONSERVATION: _conservation,
-    BALANCES: _balances,
-}

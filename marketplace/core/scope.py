@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from typing import Any, Literal
 
-from marketplace.core.ledger import GrantKey, Ledger, Node, asset_text, grant_text, job_text
+from marketplace.core.eip712 import ZERO_ADDRESS
+from marketplace.core.job import Dispute, Ground
+from marketplace.core.ledger import (
+    GrantKey,
+    Ledger,
+    Node,
+    asset_text,
+    grant_text,
+    job_text,
+)
 from marketplace.errors import NotFoundError
 
 Subject = int | bytes | None
@@ -23,13 +32,18 @@ def subject_text(subject: Subject) -> str:
 
 @dataclass(frozen=True)
 class Scope:
-    """What an audit is about; whoever is paid or signs in it is part of it."""
+    """What an audit is about; whoever is paid, signs or judges in it is part of it.
+
+    accreditations: (account, role). issuers: (role, issuer).
+    """
 
     assets: tuple[int, ...]
     grants: tuple[GrantKey, ...]
     jobs: tuple[bytes, ...]
     accounts: tuple[str, ...]
     participants: tuple[str, ...]
+    accreditations: tuple[tuple[str, bytes], ...]
+    issuers: tuple[tuple[bytes, str], ...]
 
     @classmethod
     def of(cls, ledger: Ledger, subject: Subject) -> Scope:
@@ -40,7 +54,9 @@ class Scope:
                 tuple(ledger.grants),
                 tuple(ledger.jobs),
                 tuple(ledger.balances),
-                tuple(ledger.nodes),
+                tuple({**ledger.nodes, **ledger.bonds}),
+                tuple(ledger.accreditations),
+                tuple(ledger.issuers),
             )
         known = ledger.jobs if isinstance(subject, bytes) else ledger.published
         if subject not in known:
@@ -59,14 +75,23 @@ class Scope:
             {ledger.grants[key].asset_id for key in grants} | models | ({subject} & set(ledger.published))
         )
         providers = {ledger.grants[key].grant.provider for key in grants}
-        accounts = providers | {buyer for _, buyer in grants}
+        accounts = providers | {buyer for _, buyer in grants} | _judges(ledger, jobs)
+        accredited = [key for key in ledger.accreditations if key[0] in accounts]
+        roles = {role for _, role in accredited}
         return cls(
             tuple(asset for asset in ledger.published if asset in assets),
             tuple(key for key in ledger.grants if key in grants),
             tuple(jobs),
             tuple(sorted(accounts)),
             tuple(sorted(providers)),
+            tuple(accredited),
+            tuple(key for key in ledger.issuers if key[0] in roles),
         )
+
+
+def _judges(ledger: Ledger, jobs: Iterable[bytes]) -> set[str]:
+    disputes = (ledger.jobs[job_id].disputed for job_id in jobs)
+    return {event.judge for event in disputes if event}
 
 
 @dataclass(frozen=True)
@@ -82,25 +107,44 @@ class View:
 
 def views(ledger: Ledger, scope: Scope) -> Iterator[View]:
     """Every view of the four contracts that says something about the scope, with what it must say."""
-    market, registry = ledger.rules.market, ledger.rules.registry
-    yield View(f"contract {market}", "Market", "paused", (), ledger.is_paused(market))
-    yield View(f"contract {registry}", "AssetRegistry", "paused", (), ledger.is_paused(registry))
+    yield from _contract_views(ledger)
     for asset in scope.assets:
         yield from _asset_views(ledger, asset)
     for participant in scope.participants:
-        yield from _node_views(ledger, participant)
+        yield from _participant_views(ledger, participant)
+    yield from _accreditation_views(ledger, scope)
     for key in scope.grants:
         yield View(grant_text(key), "Market", "grantOf", key, astuple(ledger.grants[key].grant))
     for job_id in scope.jobs:
-        yield View(job_text(job_id), "Market", "jobOf", (job_id,), astuple(ledger.jobs[job_id].job))
+        yield from _job_views(ledger, job_id)
     for account in scope.accounts:
         owed = ledger.balances.get(account, 0)
         yield View(f"account {account}", "Market", "balanceOf", (account,), owed)
 
 
+def _contract_views(ledger: Ledger) -> Iterator[View]:
+    rules = ledger.rules
+    market, registry, participants = (
+        f"contract {address}" for address in (rules.market, rules.registry, rules.participants)
+    )
+    yield View(market, "Market", "paused", (), ledger.is_paused(rules.market))
+    yield View(registry, "AssetRegistry", "paused", (), ledger.is_paused(rules.registry))
+    yield View(registry, "AssetRegistry", "successor", (), ledger.successor)
+    yield from _authority_view(ledger, market, "Market", rules.market)
+    yield from _authority_view(ledger, registry, "AssetRegistry", rules.registry)
+    yield from _authority_view(ledger, participants, "ParticipantRegistry", rules.participants)
+
+
+def _authority_view(ledger: Ledger, subject: str, contract: Contract, address: str) -> Iterator[View]:
+    """Nothing where no event told it."""
+    if address in ledger.authorities:
+        yield View(subject, contract, "authority", (), ledger.authorities[address])
+
+
 def _asset_views(ledger: Ledger, asset: int) -> Iterator[View]:
     subject = asset_text(asset)
     yield View(subject, "AssetRegistry", "ownerOf", (asset,), ledger.owners[asset].now())
+    yield View(subject, "AssetRegistry", "statusOf", (asset,), ledger.status_of(asset))
     yield View(subject, "AssetRegistry", "metadataOf", (asset,), ledger.published[asset].metadata)
     epochs = ledger.epochs.get(asset)
     yield View(subject, "Market", "epochOf", (asset,), epochs.now() if epochs else 0)
@@ -111,9 +155,28 @@ def _asset_views(ledger: Ledger, asset: int) -> Iterator[View]:
         yield View(subject, "ContributionCredits", "unitsOf", (asset, account), count)
 
 
-def _node_views(ledger: Ledger, participant: str) -> Iterator[View]:
+def _participant_views(ledger: Ledger, participant: str) -> Iterator[View]:
     subject, history = f"account {participant}", ledger.nodes.get(participant)
     node = history.now() if history else Node()
     yield View(subject, "ParticipantRegistry", "nodeOf", (participant,), node.account)
     yield View(subject, "ParticipantRegistry", "sealingKeyOf", (participant,), node.sealing_key)
     yield View(subject, "ParticipantRegistry", "epochOf", (participant,), node.epoch)
+    yield View(subject, "ParticipantRegistry", "isolationOf", (participant,), node.isolation)
+    yield View(subject, "Market", "bondOf", (participant,), astuple(ledger.bond_of(participant)))
+
+
+def _accreditation_views(ledger: Ledger, scope: Scope) -> Iterator[View]:
+    for account, role in scope.accreditations:
+        found = ledger.accreditations[account, role].now()
+        arguments = (account, role)
+        yield View(f"account {account}", "ParticipantRegistry", "accreditationOf", arguments, astuple(found))
+    for role, issuer in scope.issuers:
+        trusted = ledger.issuers[role, issuer].now()
+        yield View(f"account {issuer}", "ParticipantRegistry", "isIssuer", (role, issuer), trusted)
+
+
+def _job_views(ledger: Ledger, job_id: bytes) -> Iterator[View]:
+    record, subject = ledger.jobs[job_id], job_text(job_id)
+    yield View(subject, "Market", "jobOf", (job_id,), astuple(record.job))
+    dispute = record.dispute or Dispute(ZERO_ADDRESS, Ground.unavailable, False)
+    yield View(subject, "Market", "disputeOf", (job_id,), astuple(dispute))

@@ -1,13 +1,21 @@
-"""Steps of AssetRegistry, ParticipantRegistry and ContributionCredits: who owns what, whose node is whose. Pure."""
+"""Steps of AssetRegistry and ContributionCredits: who owns what, what is for sale, whose credit a model is. Pure."""
 
 from __future__ import annotations
 
 from marketplace.core.eip712 import ZERO_ADDRESS
-from marketplace.core.events import AssetPublished, CreditsMinted, NodeSet, PausedSet, Transfer
-from marketplace.core.ids import Kind, asset_id, kind_of
+from marketplace.core.events import (
+    AssetPublished,
+    AuthorityUpdated,
+    CreditsMinted,
+    PausedSet,
+    StatusSet,
+    SuccessorAnnounced,
+    Transfer,
+)
+from marketplace.core.ids import Kind, Status, asset_id, kind_of
 from marketplace.core.job import State
-from marketplace.core.ledger import UNITS, History, Ledger, Node
-from marketplace.core.steps import Illegal, known_job, refuse, same
+from marketplace.core.ledger import UNITS, Due, History, Ledger
+from marketplace.core.steps import Illegal, known_job, member, refuse, same
 from marketplace.errors import InputError
 
 # AssetRegistry
@@ -31,7 +39,7 @@ def _begin_publication(ledger: Ledger, event: Transfer) -> None:
         raise Illegal("an asset's id carries its kind", error.expected, error.got) from None
     if kind is not Kind.model:
         same("nothing is published while paused", False, ledger.is_paused(event.contract))
-    ledger.due = (AssetPublished, event.asset_id, event.at.transaction)
+    ledger.due = Due((AssetPublished,), event.at.transaction, event.asset_id)
 
 
 def on_published(ledger: Ledger, event: AssetPublished) -> None:
@@ -41,23 +49,31 @@ def on_published(ledger: Ledger, event: AssetPublished) -> None:
     same("the publisher owns the asset", history.now() if history else ZERO_ADDRESS, event.owner)
     ledger.published[event.asset_id] = event
     if kind_of(event.asset_id) is Kind.model:
-        ledger.due = (CreditsMinted, event.asset_id, event.at.transaction)
+        ledger.due = Due((CreditsMinted,), event.at.transaction, event.asset_id)
 
 
 def on_paused(ledger: Ledger, event: PausedSet) -> None:
     ledger.paused[event.contract] = event.paused
 
 
-# ParticipantRegistry and ContributionCredits
+def on_authority(ledger: Ledger, event: AuthorityUpdated) -> None:
+    ledger.authorities[event.contract] = event.authority
 
 
-def on_node(ledger: Ledger, event: NodeSet) -> None:
-    history = ledger.nodes.get(event.participant) or History(Node())
-    before = history.now()
-    changed = event.sealing_key != before.sealing_key
-    same("a new sealing key, and only that, starts an epoch", before.epoch + changed, event.epoch)
-    history.put(event.at, Node(event.node, event.sealing_key, event.epoch))
-    ledger.nodes[event.participant] = history
+def on_status(ledger: Ledger, event: StatusSet) -> None:
+    status = member(Status, event.status, "an asset has a known status")
+    if event.asset_id not in ledger.owners:
+        refuse("a status is that of a published asset", "a published asset", event.asset_id)
+    if ledger.status_of(event.asset_id) is Status.retired:
+        refuse("a retired asset stays so", Status.retired.name, status.name)
+    ledger.statuses[event.asset_id] = status
+
+
+def on_successor(ledger: Ledger, event: SuccessorAnnounced) -> None:
+    ledger.successor = event.successor
+
+
+# ContributionCredits
 
 
 def on_credits(ledger: Ledger, event: CreditsMinted) -> None:

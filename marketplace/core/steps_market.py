@@ -1,4 +1,4 @@
-"""Steps of Market: offers, grants, jobs and the money that each of them moves. Pure."""
+"""Steps of Market: offers, grants, jobs and the money that each of them moves; disputes are elsewhere. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from dataclasses import replace
 
 from eth_utils.crypto import keccak
 
-from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32
+from marketplace.core.eip712 import ZERO_BYTES32
 from marketplace.core.events import (
     AccessBought,
     ApprovalAnnounced,
     EpochRaised,
-    Event,
     JobExpired,
     JobFailed,
     JobFaulted,
@@ -21,11 +20,12 @@ from marketplace.core.events import (
     OfferAnnounced,
     ReceiptSubmitted,
     UnusedClaimed,
-    Withdrawn,
 )
-from marketplace.core.job import TRANSITIONS, Action, Fault, Grant, Job, Request, State
+from marketplace.core.ids import Status
+from marketplace.core.job import Action, Fault, Grant, Job, Request, State
 from marketplace.core.ledger import GrantRecord, History, JobRecord, Ledger
-from marketplace.core.steps import known_grant, known_job, refuse, same
+from marketplace.core.steps import finish, known_grant, known_job, move, refuse, same
+from marketplace.core.steps_escrow import announced_slash
 
 DAY = 86_400
 MAX_FEE_BPS = 2_000
@@ -50,11 +50,7 @@ def on_epoch(ledger: Ledger, event: EpochRaised) -> None:
 
 
 def on_bought(ledger: Ledger, event: AccessBought) -> None:
-    same("nothing is bought while paused", False, ledger.is_paused(event.contract))
-    if event.asset_id not in ledger.owners:
-        refuse("what is bought was published", "a published asset", event.asset_id)
-    if event.uses == 0 or event.provider == ZERO_ADDRESS:
-        refuse("a purchase has uses and a provider", "at least one use", f"{event.uses}, {event.provider}")
+    _check_sale(ledger, event)
     terms = (event.asset_id, event.provider, event.price)
     same("an offer has one asset, provider and price", ledger.terms.get(event.offer_digest, terms), terms)
     key = (event.offer_digest, event.buyer)
@@ -73,11 +69,33 @@ def on_bought(ledger: Ledger, event: AccessBought) -> None:
     ledger.paid_in += event.uses * event.price
 
 
+def _check_sale(ledger: Ledger, event: AccessBought) -> None:
+    """What the contract asks of market, asset and provider; the offer itself is in its document."""
+    same("nothing is bought while paused", False, ledger.is_paused(event.contract))
+    owner = ledger.owners.get(event.asset_id) or refuse(
+        "what is bought was published", "an asset", event.asset_id
+    )
+    same("what is bought is for sale", Status.active.name, ledger.status_of(event.asset_id).name)
+    same("who sells is the asset's owner", owner.now(), event.provider)
+    if not ledger.is_bonded(event.provider):
+        least, staked = ledger.rules.limits.min_bond, ledger.bond_of(event.provider).staked
+        refuse("who sells has a bond", f"at least {least}", staked)
+    if event.uses == 0:
+        refuse("a purchase has uses", "at least one", 0)
+
+
+def _may_leave_early(ledger: Ledger, record: GrantRecord) -> bool:
+    """Whether the provider does not keep its side, or the market is stopped."""
+    active = ledger.status_of(record.asset_id) is Status.active
+    return ledger.is_paused(ledger.rules.market) or not active or not ledger.is_bonded(record.grant.provider)
+
+
 def on_unused(ledger: Ledger, event: UnusedClaimed) -> None:
     record = known_grant(ledger, (event.offer_digest, event.buyer))
     grant = record.grant
-    if ledger.time_of(event.at) // DAY <= grant.last_day:
-        refuse("unused uses come back once the grant has ended", f"after day {grant.last_day}", "earlier")
+    if ledger.time_of(event.at) // DAY <= grant.last_day and not _may_leave_early(ledger, record):
+        rule = "unused uses come back once the grant has ended, or where its asset, bond or market stopped"
+        refuse(rule, f"after day {grant.last_day}", "earlier")
     if event.uses == 0:
         refuse("a claim has uses", "at least one", 0)
     same("a claim covers all unused uses", grant.unused(), event.uses)
@@ -97,32 +115,19 @@ def on_opened(ledger: Ledger, event: JobOpened) -> None:
         refuse("a job uses a paid use of a grant that runs", "a use left", f"{grant}")
     same("a job pays the grant's provider", grant.provider, event.provider)
     same("a job costs the grant's price", grant.price, event.price)
-    same("a job has its time", ledger.time_of(event.at) + ledger.rules.job_time, event.until)
+    same("a job has its time", ledger.time_of(event.at) + ledger.rules.limits.job_time, event.until)
     record.grant = replace(grant, jobs_opened=event.index + 1)
     job = Job(event.provider, event.price, State.open, event.until, ZERO_BYTES32)
     ledger.jobs[event.job_id] = JobRecord(job, request, record.asset_id, event.at, event.price)
 
 
-def _move(ledger: Ledger, event: Event, record: JobRecord, action: Action) -> State:
-    """The state that the action leads to from here, at this time."""
-    job = record.job
-    move = TRANSITIONS.get((job.state, action))
-    if move is None:
-        refuse("the step fits the job's state", f"a state that allows {action}", job.state.name)
-    late = ledger.time_of(event.at) > job.until
-    if move.late is not None and move.late != late:
-        when = "after" if move.late else "up to"
-        refuse("the step comes in time", f"{when} {job.until}", ledger.time_of(event.at))
-    return move.to
-
-
 def _window(ledger: Ledger, event: ReceiptSubmitted | JobFaulted) -> None:
-    same("the window is the market's", ledger.time_of(event.at) + ledger.rules.window, event.until)
+    same("the window is the market's", ledger.time_of(event.at) + ledger.rules.limits.window, event.until)
 
 
 def on_receipt(ledger: Ledger, event: ReceiptSubmitted) -> None:
     record = known_job(ledger, event.job_id)
-    to = _move(ledger, event, record, Action.submit)
+    to = move(ledger, event, record, Action.submit)
     same("a receipt names its job", event.job_id, event.receipt.job_id)
     same("the key that was delivered is the receipt's", event.receipt.key_digest, keccak(event.wrapped_key))
     _window(ledger, event)
@@ -134,11 +139,11 @@ def on_receipt(ledger: Ledger, event: ReceiptSubmitted) -> None:
 def on_settled(ledger: Ledger, event: JobSettled) -> None:
     record = known_job(ledger, event.job_id)
     late = ledger.time_of(event.at) > record.job.until
-    to = _move(ledger, event, record, Action.finalise if late else Action.accept)
-    same("a job whose receipt came is what is settled", State.settled.name, to.name)
+    same("a job whose receipt came is what is settled", State.submitted.name, record.job.state.name)
+    to = move(ledger, event, record, Action.finalise if late else Action.accept)
     same("a settled job pays its provider", record.job.provider, event.provider)
     same("a settled job pays its price", record.job.price, event.amount)
-    _finish(ledger, record, to, to_provider=event.amount)
+    finish(ledger, record, to, to_provider=event.amount)
 
 
 def on_rejected(ledger: Ledger, event: JobRejected) -> None:
@@ -146,14 +151,20 @@ def on_rejected(ledger: Ledger, event: JobRejected) -> None:
 
 
 def on_expired(ledger: Ledger, event: JobExpired) -> None:
-    _refund(ledger, event, Action.expire, event.refund)
-
-
-def _refund(ledger: Ledger, event: JobRejected | JobExpired | JobFailed, action: Action, refund: int) -> None:
     record = known_job(ledger, event.job_id)
-    to = _move(ledger, event, record, action)
+    to = move(ledger, event, record, Action.expire)
+    price, penalty = record.job.price, ledger.rules.limits.expiry_penalty
+    same("the buyer gets the whole price back", price, event.refund)
+    slashed = announced_slash(ledger, record.job.provider, min(penalty, price))
+    same("the penalty is what was slashed", slashed, event.penalty)
+    finish(ledger, record, to, to_buyer=price + slashed, slashed=slashed)
+
+
+def _refund(ledger: Ledger, event: JobRejected | JobFailed, action: Action, refund: int) -> None:
+    record = known_job(ledger, event.job_id)
+    to = move(ledger, event, record, action)
     same("the buyer gets the whole price back", record.job.price, refund)
-    _finish(ledger, record, to, to_buyer=refund)
+    finish(ledger, record, to, to_buyer=refund)
 
 
 def on_faulted(ledger: Ledger, event: JobFaulted) -> None:
@@ -161,7 +172,7 @@ def on_faulted(ledger: Ledger, event: JobFaulted) -> None:
     if event.fault not in (Fault.algorithm, Fault.policy):
         refuse("a fault with a fee is of the algorithm or the policy", "1 or 2", event.fault)
     policy = event.fault == Fault.policy
-    to = _move(ledger, event, record, Action.fail_policy if policy else Action.fail_algorithm)
+    to = move(ledger, event, record, Action.fail_policy if policy else Action.fail_algorithm)
     same("fee and refund make up the price", record.job.price, event.fee + event.refund)
     if event.fee * 10_000 > record.job.price * MAX_FEE_BPS:
         refuse("a failure fee is at most a fifth", record.job.price * MAX_FEE_BPS // 10_000, event.fee)
@@ -181,26 +192,9 @@ def on_failed(ledger: Ledger, event: JobFailed) -> None:
         _refund(ledger, event, Action.fail_node, event.refund)
         record.failed = event
         return
-    to = _move(ledger, event, record, Action.finalise)
+    to = move(ledger, event, record, Action.finalise)
     same("the fee is the one of the fault", record.job.price, event.fee)
     same("the refund was paid with the fault", 0, event.refund)
     same("the report is the one of the fault", record.job.receipt, event.report)
-    _finish(ledger, record, to, to_provider=event.fee)
+    finish(ledger, record, to, to_provider=event.fee)
     record.failed = event
-
-
-def _finish(ledger: Ledger, record: JobRecord, to: State, *, to_provider: int = 0, to_buyer: int = 0) -> None:
-    record.job = replace(record.job, state=to)
-    record.to_provider += to_provider
-    record.to_buyer += to_buyer
-    ledger.credit(record.job.provider, to_provider)
-    ledger.credit(record.request.buyer, to_buyer)
-
-
-def on_withdrawn(ledger: Ledger, event: Withdrawn) -> None:
-    owed = ledger.balances.get(event.account, 0)
-    if event.to in (ZERO_ADDRESS, ledger.rules.market) or event.amount == 0:
-        refuse("money goes out to somebody", "an amount and an account", f"{event.amount} to {event.to}")
-    same("a withdrawal takes the whole balance", owed, event.amount)
-    ledger.balances[event.account] = 0
-    ledger.withdrawn += event.amount

@@ -10,6 +10,7 @@ from marketplace.core.eip712 import Struct
 from marketplace.core.events import (
     AccessBought,
     ApprovalAnnounced,
+    BondSlashed,
     CreditsMinted,
     Event,
     JobOpened,
@@ -38,8 +39,8 @@ class Entry:
 def timeline(events: Iterable[Event], subject: Subject) -> list[Event]:
     """The events that are about the subject; empty where there is no such thing.
 
-    Of an asset: its publication, owners, offers, grants, jobs, and the models that they made. Of a job: its
-    purchase, its approvals, its own steps, and its model.
+    Of an asset: its publication, owners, statuses, offers, grants, jobs, and the models that they made. Of a job: its
+    purchase, its approvals, its own steps, what it took from a bond, and its model.
     """
     ordered = sorted(events, key=lambda event: (event.at.block, event.at.index))
     if subject is None:
@@ -47,7 +48,13 @@ def timeline(events: Iterable[Event], subject: Subject) -> list[Event]:
     names = (
         _Names.of_job(ordered, subject) if isinstance(subject, bytes) else _Names.of_asset(ordered, subject)
     )
-    return [event for event in ordered if names.fit(event)]
+    # A slash comes right before the event of the job that it is for.
+    following = [*ordered[1:], None]
+    return [
+        event
+        for event, after in zip(ordered, following, strict=True)
+        if names.fit(after if isinstance(event, BondSlashed) else event)
+    ]
 
 
 def entry(event: Event, times: Mapping[int, int]) -> Entry:
@@ -110,7 +117,7 @@ class _Names:
             frozenset({job, opened.algorithm}),
         )
 
-    def fit(self, event: Event) -> bool:
+    def fit(self, event: Event | None) -> bool:
         if isinstance(event, ApprovalAnnounced):
             return event.asset_id in self.data and (self.subjects is None or event.subject in self.subjects)
         if isinstance(event, AccessBought | UnusedClaimed):

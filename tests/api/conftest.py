@@ -21,6 +21,7 @@ from marketplace.core.events import AccessBought, AssetPublished, Event, JobOpen
 from marketplace.core.ids import Kind, asset_id
 from marketplace.core.job import Progress, Request
 from tests.support.catalogue import served
+from tests.support.chain import limits_of
 
 PROVIDER = Account.from_key(b"\x01" * 32)
 BUYER = Account.from_key(b"\x02" * 32)
@@ -35,8 +36,7 @@ DEPLOYMENT = Deployment(
     chain_id=31_337,
     genesis=b"\x09" * 32,
     first_block=1,
-    window=86_400,
-    job_time=86_400,
+    limits=limits_of(window=86_400, job_time=86_400),
     addresses={name: Account.from_key(bytes([40 + n]) * 32).address for n, name in enumerate(CONTRACTS)},
     code_hashes={name: bytes([n]) * 32 for n, name in enumerate(CONTRACTS)},
 )
@@ -52,7 +52,7 @@ def story() -> list[Event]:
     market = DEPLOYMENT.market
     return [
         AssetPublished(at(1), DEPLOYMENT.asset_registry, ASSET, PROVIDER.address, b"\x0a" * 32),
-        NodeSet(at(2), DEPLOYMENT.participants, PROVIDER.address, NODE.address, b"\x0b" * 32, 1),
+        NodeSet(at(2), DEPLOYMENT.participants, PROVIDER.address, NODE.address, b"\x0b" * 32, 1, 7),
         AccessBought(at(3), market, OFFER, BUYER.address, PROVIDER.address, ASSET, 100, 5, 30_000),
         JobOpened(
             at(4),

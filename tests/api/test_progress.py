@@ -52,7 +52,7 @@ def test_progress_signed_for_another_market_is_refused(fresh: RunningHub) -> Non
 
 
 def test_a_replaced_node_may_no_longer_post_and_its_successor_may(fresh: RunningHub) -> None:
-    fresh.add(NodeSet(at(5), DEPLOYMENT.participants, PROVIDER.address, BUYER.address, b"\x0c" * 32, 2))
+    fresh.add(NodeSet(at(5), DEPLOYMENT.participants, PROVIDER.address, BUYER.address, b"\x0c" * 32, 2, 7))
     assert fresh.post(by=NODE).status_code == 403
     assert fresh.post(by=BUYER).status_code == 202
 

@@ -85,8 +85,9 @@ def test_a_trade_is_searched_watched_and_reported_through_the_process(town: Town
         offer = market.offer(asset)
         town.announce(offer)
         market.chain.send(
-            "ParticipantRegistry", "setNode", (market.node.address, b"\7" * 32), market.provider
+            "ParticipantRegistry", "setNode", (market.node.address, b"\7" * 32, 0), market.provider
         )
+        market.pledge(market.provider)
         found = wait_for(
             lambda: [hit for hit in client.get("/assets?query=valves").json()["assets"] if hit["offers"]]
         )

@@ -31,6 +31,14 @@ _BITS = {
     "refund": 48,
     "epoch": 32,
     "until": 40,
+    "valid_until": 40,
+    "leaves_at": 40,
+    "penalty": 48,
+    "from_staked": 48,
+    "from_leaving": 48,
+    "to_provider": 50,
+    "to_buyer": 50,
+    "isolation": 8,
 }
 
 
@@ -50,7 +58,7 @@ def _values(name: str, hint: Any) -> st.SearchStrategy[Any]:
         return st.binary(max_size=100) if name in ("signature", "wrapped_key") else st.sampled_from(DIGESTS)
     if name in ("asset_id", "model_id"):
         return st.sampled_from(ASSETS)
-    if name == "fault":
+    if name in ("fault", "ground", "ruling", "status"):
         return st.integers(0, 2)
     return st.integers(0, 2 ** _BITS.get(name, 256) - 1)
 

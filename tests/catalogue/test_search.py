@@ -26,7 +26,7 @@ def add(database: Database, number: int, name: str, **changes: Any) -> int:
     purposes = f" {changes.get('purposes', 'research')} "
     words = fold_case(f"{name} {changes.get('description', '')}")
     with database.write() as connection:
-        put(connection, [Asset(token, kind, owner, owner, b"m" * 32, 0, 0, number // 2, number % 2)])
+        put(connection, [Asset(token, kind, owner, owner, b"m" * 32, 0, 0, 0, number // 2, number % 2)])
         status = changes.get("status", "ok")
         put(connection, [Listing(token, b"m" * 32, status, "", "", name, "", 1, purposes, words, "{}")])
         for n, price in enumerate(changes.get("prices", ())):

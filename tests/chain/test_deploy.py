@@ -17,7 +17,7 @@ from marketplace.chain.embedded import EmbeddedChain
 from marketplace.core.canonical import canonical, sha256
 from marketplace.errors import InputError, RefusedError
 from tests.chain.conftest import LyingRpc
-from tests.support.chain import RunningMarket, account_named
+from tests.support.chain import RunningMarket, account_named, limits_of, powers_of
 
 
 @pytest.fixture
@@ -37,13 +37,27 @@ def test_a_deployment_reads_back_from_its_bytes(market: RunningMarket) -> None:
     again = Deployment.parse(deployment.to_bytes())
     assert again == deployment
     assert again.digest == sha256(deployment.to_bytes())
-    assert len({again.token, again.market, again.credits, again.participants, again.asset_registry}) == 5
+    assert (
+        len(
+            {
+                again.token,
+                again.market,
+                again.credits,
+                again.participants,
+                again.asset_registry,
+                again.authority,
+            }
+        )
+        == 6
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "names"),
     [
-        ({"version": 2}, "version"),
+        ({"version": 1}, "version"),
+        ({"limits": {}}, "minBond"),
+        ({"limits": {"window": 1}}, "limits"),
         ({"chainId": "31337"}, "chainId"),
         ({"chainId": True}, "chainId"),
         ({"firstBlock": -1}, "firstBlock"),
@@ -104,11 +118,9 @@ def test_changed_code_is_seen(market: RunningMarket) -> None:
 
 
 def test_another_token_than_the_file_names_is_seen(market: RunningMarket) -> None:
-    twin = deploy(
-        market.embedded.url, market.deployer, window=3, job_time=600, pauser=market.deployer.address
-    )
+    twin = deploy(market.embedded.url, market.deployer, limits=limits_of(), powers=powers_of(market.deployer))
     addresses = {**market.chain.deployment.addresses, "TestEuro": twin.token}
-    mixed = replace(market.chain.deployment, addresses=addresses, window=4)
+    mixed = replace(market.chain.deployment, addresses=addresses, limits=limits_of(window=4))
     wrong = {line.name for line in check_deployment(market.chain.rpc, mixed) if not line.ok}
     assert wrong == {"Market.token", "Market.window"}
 
@@ -117,14 +129,18 @@ def test_credits_stand_where_the_registry_expects_them(market: RunningMarket) ->
     first = deploy(
         market.embedded.url,
         market.deployer,
-        window=1,
-        job_time=1,
-        pauser=market.buyer.address,
+        limits=limits_of(window=1, job_time=1),
+        powers=powers_of(market.buyer),
         token=market.chain.deployment.token,
     )
     with Chain(market.embedded.url, first, confirmations=1, timeout=20) as chain:
         assert chain.call("AssetRegistry", "credits") == first.credits
-        assert chain.call("Market", "pauser") == market.buyer.address
+        for contract in ("Market", "AssetRegistry", "ParticipantRegistry"):
+            assert chain.call(contract, "authority") == first.authority
+        chain.send("Market", "setPaused", (True,), market.buyer)
+        with pytest.raises(RefusedError, match="does not have the power"):
+            chain.send("Market", "setPaused", (False,), market.deployer)
+        assert chain.call("Authority", "hasRole", 0, market.deployer.address) == (False, 0)
         assert chain.call("Market", "token") == market.chain.deployment.token
         assert first.first_block > market.chain.deployment.first_block
 
@@ -142,9 +158,8 @@ def test_a_window_that_the_market_refuses_is_told(market: RunningMarket, window:
         deploy(
             market.embedded.url,
             market.deployer,
-            window=window,
-            job_time=job_time,
-            pauser=market.deployer.address,
+            limits=limits_of(window=window, job_time=job_time),
+            powers=powers_of(market.deployer),
             token=market.chain.deployment.token,
         )
 
@@ -152,7 +167,7 @@ def test_a_window_that_the_market_refuses_is_told(market: RunningMarket, window:
 def test_a_deployer_without_ether_is_told_so(market: RunningMarket) -> None:
     poor = account_named("poor deployer")
     with pytest.raises(RefusedError, match=rf"gas that the account cannot pay; got {poor.address}"):
-        deploy(market.embedded.url, poor, window=3, job_time=600, pauser=poor.address)
+        deploy(market.embedded.url, poor, limits=limits_of(), powers=powers_of(poor))
 
 
 def test_a_chain_with_another_genesis_is_refused(market: RunningMarket) -> None:

@@ -27,7 +27,7 @@ WRAPPED = b"wrapped" * 12
 @pytest.fixture(scope="module")
 def story() -> Iterator[RunningMarket]:
     """A market in which everything has happened once."""
-    with running_market(window=1, job_time=600) as market:
+    with running_market(window=60, job_time=600) as market:
         tell(market)
         yield market
 
@@ -35,20 +35,35 @@ def story() -> Iterator[RunningMarket]:
 def tell(market: RunningMarket) -> None:
     send, sealed = market.chain.send, b"\x11" * 32
     asset = market.publish(b"\1" * 32)
-    offer = market.offer(asset)
+    offer = market.offer(asset, arbiter=market.deployer.address)
     send("Market", "announceOffer", (asset, offer.digest(market.chain.domain), sealed), market.provider)
     send("Market", "announceApproval", (asset, b"\2" * 32, sealed), market.provider)
-    digest = market.buy(offer, uses=7)
-    settled, rejected, failed, expired, crashed = (market.open(digest, index) for index in range(5))
+    digest = market.buy(offer, uses=9)
+    settled, rejected, failed, expired, crashed, judged, silent = (
+        market.open(digest, index) for index in range(7)
+    )
     receipt = market.receipt(settled.job_id, WRAPPED)
     send("Market", "submit", (receipt.to_tuple(), market.sign(receipt, market.node), WRAPPED), market.node)
+    for disputed in (judged, silent):
+        receipt = market.receipt(disputed.job_id, WRAPPED)
+        send(
+            "Market", "submit", (receipt.to_tuple(), market.sign(receipt, market.node), WRAPPED), market.node
+        )
+        send("TestEuro", "approve", (market.chain.deployment.market, 10_000_000), market.buyer)
+        send("Market", "dispute", (disputed.to_tuple(), offer.to_tuple(), 2, sealed), market.buyer)
+    send("Market", "resolve", (judged.to_tuple(), offer.to_tuple(), 2, sealed), market.deployer)
     send("Market", "accept", (settled.to_tuple(),), market.buyer)
     send("ContributionCredits", "registerModel", (settled.to_tuple(), sealed), market.buyer)
     send("Market", "reject", (rejected.to_tuple(), sealed), market.node)
     send("Market", "fail", (failed.to_tuple(), offer.to_tuple(), Fault.node, sealed), market.node)
     send("Market", "fail", (crashed.to_tuple(), offer.to_tuple(), Fault.policy, sealed), market.node)
     send("Market", "claimUnused", (digest, market.buyer.address), market.deployer)
-    end(market, expired, crashed)
+    send("Market", "startUnbonding", (1_000_000,), market.provider)
+    send("ParticipantRegistry", "setIssuer", (sealed, market.buyer.address, True), market.deployer)
+    send("ParticipantRegistry", "accredit", (market.buyer.address, sealed, 1), market.buyer)
+    send("AssetRegistry", "announceSuccessor", (market.buyer.address,), market.deployer)
+    end(market, expired, crashed, silent)
+    send("AssetRegistry", "retire", (asset,), market.provider)
     send("Market", "withdraw", (market.buyer.address,), market.buyer)
     for contract in ("Market", "AssetRegistry"):
         send(contract, "setPaused", (True,), market.deployer)
@@ -61,10 +76,12 @@ def tell(market: RunningMarket) -> None:
     )
 
 
-def end(market: RunningMarket, expired: Request, crashed: Request) -> None:
+def end(market: RunningMarket, expired: Request, *matured: Request) -> None:
     market.embedded.rpc.request("evm_increaseTime", 700)
     market.chain.send("Market", "expire", (expired.to_tuple(),), market.deployer)
-    market.chain.send("Market", "finalise", ([crashed.job_id],), market.deployer)
+    market.chain.send("Market", "finalise", ([request.job_id for request in matured],), market.deployer)
+    market.embedded.rpc.request("evm_increaseTime", 3_000)
+    market.chain.send("Market", "releaseBond", (market.provider.address,), market.deployer)
 
 
 def raw_logs(market: RunningMarket) -> list[dict[str, Any]]:
@@ -81,10 +98,10 @@ def raw_logs(market: RunningMarket) -> list[dict[str, Any]]:
 
 
 def by_web3(market: RunningMarket, raw: dict[str, Any]) -> dict[str, Any] | None:
-    """What web3 makes of a log of our contracts: the values by field, in snake case; None for the token's."""
+    """What web3 makes of a log of our contracts: by field, in snake case; None for token and authority."""
     names = {address.lower(): name for name, address in market.chain.deployment.addresses.items()}
     name = names[raw["address"]]
-    if name == "TestEuro":
+    if name in ("TestEuro", "Authority"):
         return None
     client = Web3(HTTPProvider(market.embedded.url))
     address = to_checksum_address(market.chain.deployment.addresses[name])

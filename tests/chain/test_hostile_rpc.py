@@ -18,7 +18,7 @@ from marketplace.chain.deploy import deploy
 from marketplace.chain.rpc import MAX_ANSWER, Rpc
 from marketplace.errors import InputError, IntegrityError, UnavailableError
 from tests.chain.conftest import LyingRpc
-from tests.support.chain import RunningMarket
+from tests.support.chain import RunningMarket, limits_of, powers_of
 
 Raw = Callable[[BaseHTTPRequestHandler], None]
 
@@ -56,7 +56,7 @@ def test_a_silent_endpoint_is_unavailable_within_the_timeout(market: RunningMark
 
 def test_a_deployment_over_a_dead_endpoint_is_unavailable(market: RunningMarket) -> None:
     with pytest.raises(UnavailableError):
-        deploy("http://127.0.0.1:1", market.deployer, window=1, job_time=1, pauser=market.deployer.address)
+        deploy("http://127.0.0.1:1", market.deployer, limits=limits_of(), powers=powers_of(market.deployer))
 
 
 def test_an_endpoint_that_stops_while_a_transaction_waits_is_unavailable(
@@ -67,7 +67,7 @@ def test_an_endpoint_that_stops_while_a_transaction_waits_is_unavailable(
 
     liar.tampers["eth_getTransactionReceipt"] = stop
     with pytest.raises(UnavailableError):
-        chain.send("ParticipantRegistry", "setNode", (market.node.address, b"\7" * 32), market.provider)
+        chain.send("ParticipantRegistry", "setNode", (market.node.address, b"\7" * 32, 0), market.provider)
 
 
 def test_a_body_that_drips_is_given_up(liar: LyingRpc, chain: Chain) -> None:

@@ -24,7 +24,7 @@ from marketplace.chain.follow import Batch, Follower, Reorganised
 from marketplace.chain.rpc import Rpc
 from marketplace.core.events import ApprovalAnnounced, Event
 from marketplace.errors import RefusedError, SteelyardError, UnavailableError
-from tests.support.chain import account_named
+from tests.support.chain import account_named, limits_of, powers_of
 from tests.support.works import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +55,7 @@ def embedder(folder: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[str
 def deployed(url: str) -> Deployment:
     with Rpc(url, timeout=5) as rpc:
         rpc.request("anvil_setBalance", ACCOUNT.address, hex(100 * ETHER))
-    return deploy(url, ACCOUNT, window=60, job_time=60, pauser=ACCOUNT.address)
+    return deploy(url, ACCOUNT, limits=limits_of(), powers=powers_of(ACCOUNT))
 
 
 def announce(chain: Chain, number: int) -> None:

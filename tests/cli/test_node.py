@@ -22,7 +22,7 @@ JOB = "0x" + "11" * 32
 @pytest.fixture
 def home(town: Town, empty_home: Home, request: pytest.FixtureRequest) -> Home:
     """A provider's home with a wallet and nothing more."""
-    account = town.market.account(f"node of {request.node.name}")
+    account = town.market.account(f"node of {request.node.name}", euros=200)
     empty_home.keyring.import_wallet("works", bytes(account.key))
     return empty_home
 
@@ -59,7 +59,7 @@ def test_a_node_that_another_one_replaced_is_registered_again(
     made = command(home, "node", "init").value
     owner = home.keyring.wallet("works")
     public = home.keyring.sealing_keys()["sealing"]
-    for other in ((town.market.account("other").address, public), (made["node"], b"\1" * 32)):
+    for other in ((town.market.account("other").address, public, 0), (made["node"], b"\1" * 32, 0)):
         town.market.chain.send("ParticipantRegistry", "setNode", other, owner)
         assert command(home, "node", "run").code == 1
         assert command(home, "node", "init").value["transaction"]

@@ -212,7 +212,7 @@ def test_what_is_not_there_is_said(
 @pytest.mark.parametrize("price", ["", "-1", "1,50", "1.0000001", "1e3", "free", "999999999", "٣", "0x10"])
 def test_what_is_no_price_is_refused(command: Command, idle_home: Home, listed: Dataset, price: str) -> None:
     ran = command(idle_home, "dataset", "offer", "valves", f"--price={price}")
-    assert (ran.code, ran.error["what"]) == (2, "not a price")
+    assert (ran.code, ran.error["what"]) == (2, "not an amount")
 
 
 @pytest.mark.parametrize("fee", ["nan", "-1", "21", "inf"])

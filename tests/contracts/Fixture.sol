@@ -2,13 +2,14 @@
 pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {IERC721} from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
 
 import {AssetRegistry} from "../../contracts/AssetRegistry.sol";
+import {Authority} from "../../contracts/Authority.sol";
 import {ContributionCredits} from "../../contracts/ContributionCredits.sol";
 import {Market} from "../../contracts/Market.sol";
 import {ParticipantRegistry} from "../../contracts/ParticipantRegistry.sol";
 import {IAssetRegistry} from "../../contracts/interfaces/IAssetRegistry.sol";
+import {IDisputes} from "../../contracts/interfaces/IDisputes.sol";
 import {IMarket} from "../../contracts/interfaces/IMarket.sol";
 import {IParticipantRegistry} from "../../contracts/interfaces/IParticipantRegistry.sol";
 import {TestEuro} from "../../contracts/mocks/TestEuro.sol";
@@ -19,6 +20,12 @@ abstract contract Fixture {
     uint256 internal constant START = 1_800_000_000; // 2027-01-15 08:00 UTC
     uint40 internal constant WINDOW = 1 hours;
     uint40 internal constant JOB_TIME = 2 hours;
+    uint40 internal constant DISPUTE_TIME = 3 hours;
+    uint32 internal constant DELAY = 2 days;
+    uint48 internal constant MIN_BOND = 100_000_000;
+    uint48 internal constant PENALTY = 1_000_000;
+    uint48 internal constant CHALLENGE_BOND = 10_000_000;
+    uint48 internal constant JUDGE_FEE = 4_000_000;
     uint48 internal constant PRICE = 20_000_001;
     bytes internal constant WRAPPED = hex"c0ffee";
 
@@ -28,11 +35,17 @@ abstract contract Fixture {
     address internal owner = vm.addr(ownerKey);
     address internal node = vm.addr(nodeKey);
     address internal buyer = vm.addr(buyerKey);
-    address internal provider = vm.addr(uint256(keccak256("provider")));
+    address internal provider = owner; // an offer's provider owns its asset
+    address internal arbiter = vm.addr(uint256(keccak256("arbiter")));
+    address internal verifier = vm.addr(uint256(keccak256("verifier")));
+    address internal governor = vm.addr(uint256(keccak256("governor")));
+    address internal registrar = vm.addr(uint256(keccak256("registrar")));
     address internal stranger = vm.addr(uint256(keccak256("stranger")));
     address internal pauser = vm.addr(uint256(keccak256("pauser")));
 
+    uint48 internal minBond = MIN_BOND;
     TestEuro internal euro;
+    Authority internal authority;
     ParticipantRegistry internal participants;
     AssetRegistry internal registry;
     Market internal market;
@@ -45,18 +58,36 @@ abstract contract Fixture {
         euro = new TestEuro();
         deploy(IERC20(address(euro)));
         vm.prank(provider);
-        participants.setNode(node, keccak256("sealing key"));
+        participants.setNode(node, keccak256("sealing key"), 31);
+        bond(provider, MIN_BOND);
         asset = publish("dataset");
     }
 
     /// @dev The order that contracts/README.md states.
     function deploy(IERC20 token) internal {
         uint256 nonce = vm.getNonce(address(this));
-        participants = new ParticipantRegistry();
-        registry = new AssetRegistry(vm.computeCreateAddress(address(this), nonce + 3), pauser);
-        market =
-            new Market(token, IERC721(address(registry)), participants, pauser, WINDOW, JOB_TIME);
+        authority = new Authority(
+            governor, pauser, registrar, DELAY, created(nonce + 3), created(nonce + 2), created(nonce + 1)
+        );
+        participants = new ParticipantRegistry(address(authority));
+        registry = new AssetRegistry(created(nonce + 4), address(authority));
+        market = new Market(token, registry, participants, address(authority), usualRules());
         credits = new ContributionCredits(market, registry);
+    }
+
+    function usualRules() internal view returns (IMarket.Rules memory) {
+        return
+            IMarket.Rules(WINDOW, JOB_TIME, DISPUTE_TIME, minBond, PENALTY, CHALLENGE_BOND, JUDGE_FEE);
+    }
+
+    function created(uint256 nonce) private view returns (address) {
+        return vm.computeCreateAddress(address(this), nonce);
+    }
+
+    function bond(address account, uint48 amount) internal {
+        fund(account, amount);
+        vm.prank(account);
+        market.depositBond(amount);
     }
 
     function publish(bytes32 salt) internal returns (uint256) {
@@ -72,6 +103,7 @@ abstract contract Fixture {
         offer.termDays = 30;
         offer.validUntil = uint40(START + 1 days);
         offer.failureFeeBps = 1_000;
+        (offer.arbiter, offer.verifier) = (arbiter, verifier);
         offer.termsDigest = keccak256("terms");
         offer.salt = keccak256("salt");
     }
@@ -170,6 +202,18 @@ abstract contract Fixture {
     function fail(IMarket.Request memory request, IMarket.Fault fault) internal {
         vm.prank(node);
         market.fail(request, usualOffer(), fault, keccak256("report"));
+    }
+
+    /// @dev What the Market holds besides the provider's bond.
+    function held() internal view returns (uint256) {
+        return euro.balanceOf(address(market)) - market.bondOf(provider).staked;
+    }
+
+    /// @dev The buyer disputes, with exactly the stake that it takes.
+    function dispute(IMarket.Request memory request, IDisputes.Ground ground) internal {
+        fund(buyer, CHALLENGE_BOND);
+        vm.prank(buyer);
+        market.dispute(request, usualOffer(), ground, keccak256("evidence"));
     }
 
     /// @dev A settled job and its request.

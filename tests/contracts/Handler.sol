@@ -4,8 +4,10 @@ pragma solidity 0.8.37;
 import {AssetRegistry} from "../../contracts/AssetRegistry.sol";
 import {Market} from "../../contracts/Market.sol";
 import {ParticipantRegistry} from "../../contracts/ParticipantRegistry.sol";
+import {IDisputes} from "../../contracts/interfaces/IDisputes.sol";
 import {IMarket} from "../../contracts/interfaces/IMarket.sol";
 import {TestEuro} from "../../contracts/mocks/TestEuro.sol";
+import {Books} from "./Books.sol";
 import {Check} from "./Check.sol";
 import {vm} from "./Vm.sol";
 
@@ -13,57 +15,21 @@ interface IWinder {
     function winding() external view returns (bool);
 }
 
-/// @title Plays random trades: two owners, two nodes, three buyers, four offers, gifts, pauses and time.
-/// @notice Keeps its own books of what each call moved, for the invariants to compare. Calls may be refused; a call
-/// that gets through must move exactly what the books say.
-contract Handler {
-    struct Ledger {
-        bytes32 jobId;
-        IMarket.Request request;
-        uint8 offer;
-        uint48 price;
-        uint256 toBuyer;
-        uint256 toProvider;
-        uint8 ends; // how often an end state was reached
-    }
-
-    uint256 private constant OWNERS = 2;
-    uint256 private constant BUYERS = 3;
-    uint256 private constant OFFERS = 4;
-    bytes private constant WRAPPED = hex"c0ffee";
-
-    Market public market;
-    TestEuro public euro;
-    AssetRegistry private _registry;
-    address private _pauser;
-    address private _test = msg.sender;
-
-    IMarket.Offer[] private _offers;
-    bytes[] private _signatures;
-    Ledger[] private _jobs;
-    uint256 public paidIn;
-    uint256 public gifts;
-    uint256 public withdrawn;
-    uint256 public claimed;
-    uint256 public startedWhilePaused;
-    mapping(string => uint256) public reached; // calls that got through, so that no branch is silently dead
+/// @title Plays random trades: two owners with bonds, two nodes, three buyers, an arbiter, a verifier, four offers,
+/// gifts, pauses and time.
+/// @notice Calls may be refused; a call that gets through must move exactly what the books say.
+contract Handler is Books {
+    uint256 private constant PEOPLE = BUYERS + OWNERS + 2;
 
     constructor(
         Market market_,
         TestEuro euro_,
         AssetRegistry registry_,
         ParticipantRegistry participants,
-        address pauser_
-    ) {
-        (market, euro, _registry, _pauser) = (market_, euro_, registry_, pauser_);
-        for (uint256 i = 0; i < OWNERS; ++i) {
-            vm.prank(ownerOf(i));
-            participants.setNode(vm.addr(nodeKey(i)), keccak256("sealing key"));
-        }
-        for (uint8 i = 0; i < OFFERS; ++i) {
-            addOffer(i);
-        }
-    }
+        address pauser_,
+        address arbiter_,
+        address verifier_
+    ) Books(market_, euro_, registry_, participants, pauser_, arbiter_, verifier_) {}
 
     // Calls of the fuzzer
 
@@ -72,9 +38,7 @@ contract Handler {
         IMarket.Offer memory offer = _offers[which % OFFERS];
         uses = (uses % 5) + 1;
         uint256 amount = uint256(uses) * offer.price;
-        euro.mint(buyer, amount);
-        vm.prank(buyer);
-        euro.approve(address(market), amount);
+        pay(buyer, amount);
         vm.prank(buyer);
         try market.buy(offer, _signatures[which % OFFERS], uses) {
             paidIn += amount;
@@ -142,7 +106,9 @@ contract Handler {
         if (_jobs.length == 0) return;
         Ledger storage entry = pick(which, IMarket.State.Open);
         (uint256 buyerHad, uint256 providerHad) = had(entry);
+        uint256 bond = slashable(providerOf(entry));
         try market.expire(entry.request) {
+            entry.slashed += bond - slashable(providerOf(entry));
             book(entry, buyerHad, providerHad, "expire");
         } catch {}
     }
@@ -150,7 +116,7 @@ contract Handler {
     /// @dev One job, named up to three times beside an unknown one.
     function finalise(uint256 which, uint8 times) external {
         if (_jobs.length == 0) return;
-        Ledger storage entry = pick(which, which % 2 == 0 ? IMarket.State.Submitted : IMarket.State.Faulted);
+        Ledger storage entry = pick(which, maturing(which));
         (uint256 buyerHad, uint256 providerHad) = had(entry);
         bytes32[] memory jobIds = new bytes32[](uint256(times % 3) + 2);
         for (uint256 i = 1; i < jobIds.length; ++i) {
@@ -160,6 +126,72 @@ contract Handler {
         market.finalise(jobIds);
         if (market.jobOf(entry.jobId).state != state) book(entry, buyerHad, providerHad, "finalise");
         else Check.equal(market.balanceOf(providerOf(entry)), providerHad, "a job that was skipped moves nothing");
+    }
+
+    function dispute(uint256 which, uint8 ground) external {
+        if (_jobs.length == 0) return;
+        Ledger storage entry = pick(which, which % 3 == 0 ? IMarket.State.Faulted : IMarket.State.Submitted);
+        pay(entry.request.buyer, market.challengeBond());
+        vm.prank(entry.request.buyer);
+        try market.dispute(entry.request, _offers[entry.offer], IDisputes.Ground(ground % 3), "evidence") {
+            entry.staked += market.challengeBond();
+            ++reached["dispute"];
+        } catch {}
+    }
+
+    function resolve(uint256 which, uint8 ruling) external {
+        if (_jobs.length == 0) return;
+        Ledger storage entry = pick(which, IMarket.State.Disputed);
+        (uint256 buyerHad, uint256 providerHad) = had(entry);
+        uint256 bond = slashable(providerOf(entry));
+        bool byArbiter = market.disputeOf(entry.jobId).ground == IDisputes.Ground.Other;
+        address judge = byArbiter ? _arbiter : _verifier;
+        uint256 judgeHad = market.balanceOf(judge);
+        vm.prank(judge);
+        try market.resolve(entry.request, _offers[entry.offer], IDisputes.Ruling(ruling % 3), "reasons") {
+            entry.slashed += bond - slashable(providerOf(entry));
+            entry.toJudge += market.balanceOf(judge) - judgeHad;
+            ++rulings;
+            book(entry, buyerHad, providerHad, "resolve");
+        } catch {}
+    }
+
+    function depositBond(uint8 who, uint32 amount) external {
+        deposit(ownerOf(who), amount);
+        ++reached["depositBond"];
+    }
+
+    function startUnbonding(uint8 who, uint48 amount) external {
+        uint48 staked = market.bondOf(ownerOf(who)).staked;
+        vm.prank(ownerOf(who));
+        try market.startUnbonding(amount % 4 == 0 ? amount : staked / (amount % 4 + 2)) {
+            ++reached["startUnbonding"];
+        } catch {}
+    }
+
+    function releaseBond(uint8 who) external {
+        uint256 before = market.balanceOf(ownerOf(who));
+        try market.releaseBond(ownerOf(who)) {
+            released += market.balanceOf(ownerOf(who)) - before;
+            ++reached["releaseBond"];
+        } catch {}
+    }
+
+    function claimUnusedEarly(uint8 who, uint8 which) external {
+        address buyer = buyerOf(who);
+        uint256 buyerHad = market.balanceOf(buyer);
+        vm.prank(buyer);
+        try market.claimUnusedEarly(_offers[which % OFFERS]) {
+            claimed += market.balanceOf(buyer) - buyerHad;
+            ++reached["claimUnusedEarly"];
+        } catch {}
+    }
+
+    function pauseAsset(uint8 which, bool resumed) external {
+        uint256 asset = _offers[which % OFFERS].assetId;
+        vm.prank(ownerOf(which));
+        if (resumed) _registry.resumeAsset(asset);
+        else _registry.pauseAsset(asset);
     }
 
     function claimUnused(uint8 who, uint8 which) external {
@@ -172,7 +204,7 @@ contract Handler {
     }
 
     function withdraw(uint8 who) external {
-        address account = who % 2 == 0 ? buyerOf(who / 2) : ownerOf(who / 2);
+        address account = personAt(who % PEOPLE);
         uint256 owed = market.balanceOf(account);
         uint256 wallet = euro.balanceOf(account);
         vm.prank(account);
@@ -219,11 +251,15 @@ contract Handler {
     }
 
     function credited() public view returns (uint256 sum) {
-        for (uint256 i = 0; i < BUYERS; ++i) {
-            sum += market.balanceOf(buyerOf(uint8(i)));
+        for (uint256 i = 0; i < PEOPLE; ++i) {
+            sum += market.balanceOf(personAt(i));
         }
+    }
+
+    /// @dev What providers have pledged now, leaving or not.
+    function pledged() public view returns (uint256 sum) {
         for (uint256 i = 0; i < OWNERS; ++i) {
-            sum += market.balanceOf(ownerOf(i));
+            sum += slashable(ownerOf(i));
         }
     }
 
@@ -244,8 +280,11 @@ contract Handler {
             (uint8 offer, address buyer) = grantAt(i);
             try market.claimUnused(market.digestOf(_offers[offer]), buyer) {} catch {}
         }
-        for (uint256 i = 0; i < BUYERS + OWNERS; ++i) {
-            address account = i < BUYERS ? buyerOf(uint8(i)) : ownerOf(i - BUYERS);
+        for (uint256 i = 0; i < OWNERS; ++i) {
+            takeBondOut(ownerOf(i));
+        }
+        for (uint256 i = 0; i < PEOPLE; ++i) {
+            address account = personAt(i);
             if (market.balanceOf(account) == 0) continue;
             vm.prank(account);
             market.withdraw(account);
@@ -253,6 +292,16 @@ contract Handler {
     }
 
     // Parts
+
+    function takeBondOut(address owner) private {
+        uint48 staked = market.bondOf(owner).staked;
+        if (staked > 0) {
+            vm.prank(owner);
+            market.startUnbonding(staked);
+        }
+        vm.warp(block.timestamp + market.unbondingTime() + 1);
+        if (slashable(owner) > 0) market.releaseBond(owner);
+    }
 
     function openJob(uint8 offer, address buyer, uint16 index) private {
         bytes32 offerDigest = market.digestOf(_offers[offer]);
@@ -266,84 +315,14 @@ contract Handler {
         } catch {}
     }
 
-    function grantAt(uint256 index) private pure returns (uint8 offer, address buyer) {
-        return (uint8(index % OFFERS), buyerOf(uint8((index / OFFERS) % BUYERS)));
+    function personAt(uint256 index) private view returns (address) {
+        if (index < BUYERS) return buyerOf(uint8(index));
+        if (index < BUYERS + OWNERS) return ownerOf(index - BUYERS);
+        return index == BUYERS + OWNERS ? _arbiter : _verifier;
     }
 
-    function book(Ledger storage entry, uint256 buyerHad, uint256 providerHad, string memory call) private {
-        entry.toBuyer += market.balanceOf(entry.request.buyer) - buyerHad;
-        entry.toProvider += market.balanceOf(providerOf(entry)) - providerHad;
-        if (market.jobOf(entry.jobId).state != IMarket.State.Faulted) ++entry.ends;
-        ++reached[call];
-    }
-
-    function started(string memory call) private {
-        if (market.paused()) ++startedWhilePaused;
-        ++reached[call];
-    }
-
-    function had(Ledger storage entry) private view returns (uint256 buyerHad, uint256 providerHad) {
-        return (market.balanceOf(entry.request.buyer), market.balanceOf(providerOf(entry)));
-    }
-
-    /// @dev A job in the state that the call needs where one of the last twelve is, else any: most calls should get
-    /// through, some should be refused.
-    function pick(uint256 which, IMarket.State wanted) private view returns (Ledger storage) {
-        uint256 count = _jobs.length < 12 ? _jobs.length : 12;
-        for (uint256 i = 0; i < count && which % 8 != 0; ++i) {
-            Ledger storage entry = _jobs[_jobs.length - 1 - ((which % count + i) % count)];
-            if (market.jobOf(entry.jobId).state == wanted) return entry;
-        }
-        return _jobs[which % _jobs.length];
-    }
-
-    function addOffer(uint8 index) private {
-        address owner = ownerOf(index);
-        IMarket.Offer memory offer;
-        vm.prank(owner);
-        offer.assetId = _registry.publish(1, bytes32(uint256(index) + 1), "listing");
-        (offer.provider, offer.salt) = (owner, bytes32(uint256(index)));
-        (offer.maxUses, offer.termDays, offer.validUntil) = (50, uint16(index) * 4, type(uint40).max);
-        offer.price = [uint48(20_000_001), 7, 0, type(uint48).max][index];
-        offer.failureFeeBps = [uint16(1_000), 2_000, 500, 333][index];
-        _offers.push(offer);
-        (uint8 v, bytes32 r, bytes32 s) = vm.sign(ownerKey(index), market.digestOf(offer));
-        _signatures.push(abi.encodePacked(r, s, v));
-    }
-
-    function receiptDigest(IMarket.Receipt memory receipt) private view returns (bytes32) {
-        bytes32 kind = keccak256(
-            "Receipt(bytes32 jobId,bytes32 inputRoot,bytes32 outputDigest,bytes32 keyDigest,bytes32 environmentDigest,uint8 isolation,uint40 startedAt,uint40 finishedAt)"
-        );
-        bytes32 domain = keccak256(
-            abi.encode(
-                keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
-                keccak256("Steelyard Market"),
-                keccak256("1"),
-                block.chainid,
-                address(market)
-            )
-        );
-        return keccak256(abi.encodePacked(hex"1901", domain, keccak256(abi.encode(kind, receipt))));
-    }
-
-    function providerOf(Ledger storage entry) private view returns (address) {
-        return ownerOf(entry.offer);
-    }
-
-    function ownerKey(uint256 index) private pure returns (uint256) {
-        return uint256(keccak256(abi.encode("owner", index % OWNERS)));
-    }
-
-    function nodeKey(uint256 index) private pure returns (uint256) {
-        return uint256(keccak256(abi.encode("node", index % OWNERS)));
-    }
-
-    function ownerOf(uint256 index) private pure returns (address) {
-        return vm.addr(ownerKey(index));
-    }
-
-    function buyerOf(uint8 index) private pure returns (address) {
-        return vm.addr(uint256(keccak256(abi.encode("buyer", index % BUYERS))));
+    function maturing(uint256 which) private pure returns (IMarket.State) {
+        if (which % 3 == 0) return IMarket.State.Disputed;
+        return which % 3 == 1 ? IMarket.State.Submitted : IMarket.State.Faulted;
     }
 }

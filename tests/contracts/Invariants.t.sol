@@ -17,7 +17,7 @@ contract InvariantsTest is Fixture {
 
     function setUp() public override {
         super.setUp();
-        handler = new Handler(market, euro, registry, participants, pauser);
+        handler = new Handler(market, euro, registry, participants, pauser, arbiter, verifier);
     }
 
     function targetContracts() external view returns (address[] memory targets) {
@@ -26,29 +26,52 @@ contract InvariantsTest is Fixture {
     }
 
     function invariant_heldIsAtLeastOwed() external view {
-        uint256 owed = handler.credited() + inJobs() + inGrants();
-        uint256 held = euro.balanceOf(address(market));
-        Check.isTrue(held >= owed, "held >= owed");
-        Check.equal(held - owed, handler.gifts(), "held - owed = gifts");
+        uint256 owed = handler.credited() + inJobs() + inGrants() + handler.pledged();
+        Check.isTrue(held() >= owed, "held >= owed");
+        Check.equal(held() - owed, handler.gifts(), "held - owed = gifts");
     }
 
-    function invariant_creditsOfAJobNeverExceedItsPriceAndEqualItAtTheEnd() external view {
+    function invariant_creditsOfAJobNeverExceedItsPriceStakeAndSlashAndEqualThemAtTheEnd() external view {
         for (uint256 i = 0; i < handler.jobCount(); ++i) {
             Handler.Ledger memory entry = handler.ledgerOf(i);
-            uint256 paidOut = entry.toBuyer + entry.toProvider;
-            Check.isTrue(paidOut <= entry.price, "credits <= price");
-            if (isEnd(market.jobOf(entry.jobId).state)) Check.equal(paidOut, entry.price, "credits at the end");
+            uint256 paidOut = entry.toBuyer + entry.toProvider + entry.toJudge;
+            uint256 most = uint256(entry.price) + entry.staked + entry.slashed;
+            Check.isTrue(paidOut <= most, "credits <= price + stake + slash");
+            if (isEnd(market.jobOf(entry.jobId).state)) Check.equal(paidOut, most, "credits at the end");
         }
+    }
+
+    function invariant_aSlashNeverExceedsTheJobsPrice() external view {
+        for (uint256 i = 0; i < handler.jobCount(); ++i) {
+            Handler.Ledger memory entry = handler.ledgerOf(i);
+            Check.isTrue(entry.slashed <= entry.price, "slash <= price");
+        }
+    }
+
+    function invariant_aBondIsHeldSlashedForAJobOrGivenBack() external view {
+        uint256 slashed;
+        for (uint256 i = 0; i < handler.jobCount(); ++i) {
+            slashed += handler.ledgerOf(i).slashed;
+        }
+        Check.equal(handler.bonded(), handler.pledged() + slashed + handler.released(), "bonds");
+    }
+
+    function invariant_aJudgeGetsTheSameFeeWhateverItRules() external view {
+        uint256 fees;
+        for (uint256 i = 0; i < handler.jobCount(); ++i) {
+            fees += handler.ledgerOf(i).toJudge;
+        }
+        Check.equal(fees, handler.rulings() * market.judgeFee(), "a fee a ruling");
     }
 
     function invariant_noJobIsCreditedTwice() external view {
-        uint256 byJobs = handler.claimed();
+        uint256 byJobs = handler.claimed() + handler.released();
         for (uint256 i = 0; i < handler.jobCount(); ++i) {
             Handler.Ledger memory entry = handler.ledgerOf(i);
             Check.equal(entry.ends, isEnd(market.jobOf(entry.jobId).state) ? 1 : 0, "a job ends once");
-            byJobs += entry.toBuyer + entry.toProvider;
+            byJobs += entry.toBuyer + entry.toProvider + entry.toJudge;
         }
-        Check.equal(handler.credited() + handler.withdrawn(), byJobs, "credits ever given = sum over jobs and claims");
+        Check.equal(handler.credited() + handler.withdrawn(), byJobs, "credits ever given = sum over jobs, claims and bonds");
     }
 
     function invariant_jobsOpenedNeverExceedJobsPaid() external view {
@@ -62,12 +85,12 @@ contract InvariantsTest is Fixture {
         uint256 snapshot = vm.snapshotState();
         uint256 before = handler.withdrawn();
         windUp();
-        Check.equal(euro.balanceOf(address(market)), handler.gifts(), "only gifts stay");
+        Check.equal(held(), handler.gifts(), "only gifts stay");
         Check.equal(handler.credited(), 0, "nothing is owed");
         for (uint256 i = 0; i < handler.jobCount(); ++i) {
             Check.isTrue(isEnd(market.jobOf(handler.ledgerOf(i).jobId).state), "every job has ended");
         }
-        Check.isTrue(before <= handler.paidIn(), "nobody took more than was paid in");
+        Check.isTrue(before <= handler.paidIn() + handler.bonded() + stakes(), "nobody took more than was paid in");
         vm.revertToState(snapshot);
     }
 
@@ -82,7 +105,7 @@ contract InvariantsTest is Fixture {
         registry.publish(1, "salt", "metadata");
         vm.prank(owner);
         market.raiseEpoch(asset);
-        participants.setNode(address(this), "key");
+        participants.setNode(address(this), "key", 0);
         windUp();
         vm.revertToState(snapshot);
     }
@@ -101,22 +124,23 @@ contract InvariantsTest is Fixture {
 
     /// @dev An invariant that is fuzzed over calls which are all refused would say nothing.
     function test_theHandlerReachesEveryCall() external {
-        for (uint256 i = 0; i < 600; ++i) {
+        for (uint256 i = 0; i < 1_500; ++i) {
             play(uint256(keccak256(abi.encode(i))));
         }
-        string[10] memory calls = [
-            "buy", "openJob", "submit", "accept", "reject", "fail", "expire", "finalise", "claimUnused", "withdraw"
+        string[16] memory calls = [
+            "buy", "openJob", "submit", "accept", "reject", "fail", "expire", "finalise", "claimUnused", "withdraw",
+            "dispute", "resolve", "depositBond", "startUnbonding", "releaseBond", "claimUnusedEarly"
         ];
         for (uint256 i = 0; i < calls.length; ++i) {
             Check.isTrue(handler.reached(calls[i]) > 0, calls[i]);
         }
         windUp();
-        Check.equal(euro.balanceOf(address(market)), handler.gifts(), "only gifts stay");
+        Check.equal(held(), handler.gifts(), "only gifts stay");
     }
 
     function play(uint256 seed) private {
         (uint8 a, uint8 b) = (uint8(seed >> 16), uint8(seed >> 24));
-        uint256 call = seed % 15;
+        uint256 call = seed % 24;
         if (call == 0) handler.buy(a, b, uint16(seed >> 32));
         else if (call <= 2) handler.openJobs(a);
         else if (call == 3) handler.submit(a);
@@ -128,6 +152,13 @@ contract InvariantsTest is Fixture {
         else if (call == 9) handler.claimUnused(a, b);
         else if (call == 10) handler.withdraw(a);
         else if (call == 11) handler.setPaused(a);
+        else if (call <= 13) handler.dispute(a, b);
+        else if (call <= 15) handler.resolve(a, b);
+        else if (call == 16) handler.depositBond(a, uint32(seed >> 40));
+        else if (call == 17) handler.startUnbonding(a, uint48(seed >> 40));
+        else if (call == 18) handler.releaseBond(a);
+        else if (call == 19) handler.claimUnusedEarly(a, b);
+        else if (call == 20) handler.pauseAsset(a, b % 2 == 0);
         else handler.wait(uint32(seed >> 40));
     }
 
@@ -135,6 +166,13 @@ contract InvariantsTest is Fixture {
         for (uint256 i = 0; i < handler.jobCount(); ++i) {
             IMarket.Job memory job = market.jobOf(handler.ledgerOf(i).jobId);
             if (!isEnd(job.state)) sum += job.price;
+            if (job.state == IMarket.State.Disputed) sum += market.challengeBond();
+        }
+    }
+
+    function stakes() private view returns (uint256 sum) {
+        for (uint256 i = 0; i < handler.jobCount(); ++i) {
+            sum += handler.ledgerOf(i).staked;
         }
     }
 
@@ -147,6 +185,6 @@ contract InvariantsTest is Fixture {
 
     function isEnd(IMarket.State state) private pure returns (bool) {
         return state == IMarket.State.Settled || state == IMarket.State.Rejected || state == IMarket.State.Failed
-            || state == IMarket.State.Expired;
+            || state == IMarket.State.Expired || state == IMarket.State.Refunded || state == IMarket.State.Split;
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IEscrow} from "../../contracts/interfaces/IEscrow.sol";
 import {IMarket} from "../../contracts/interfaces/IMarket.sol";
 import {Check} from "./Check.sol";
 import {Fixture} from "./Fixture.sol";
@@ -37,7 +38,7 @@ contract JobsTest is Fixture {
         (bytes32 jobId,) = openFirst(1);
         bytes memory signature = sign(nodeKey, receiptDigest(receiptOf(jobId)));
         vm.prank(provider);
-        participants.setNode(stranger, keccak256("sealing key"));
+        participants.setNode(stranger, keccak256("sealing key"), 31);
         vm.expectRevert(abi.encodeWithSelector(IMarket.Market_WrongSigner.selector, node, stranger));
         market.submit(receiptOf(jobId), signature, WRAPPED);
     }
@@ -45,7 +46,7 @@ contract JobsTest is Fixture {
     function testFuzz_submitRefusesGarbageWhereNoNodeIsSet(bytes calldata signature) external {
         (bytes32 jobId,) = openFirst(1);
         vm.prank(provider);
-        participants.setNode(address(0), 0);
+        participants.setNode(address(0), 0, 0);
         vm.expectPartialRevert(IMarket.Market_WrongSigner.selector);
         market.submit(receiptOf(jobId), signature, WRAPPED);
     }
@@ -53,7 +54,7 @@ contract JobsTest is Fixture {
     function test_submitRefusesAZeroSignatureWhereNoNodeIsSet() external {
         (bytes32 jobId,) = openFirst(1);
         vm.prank(provider);
-        participants.setNode(address(0), 0);
+        participants.setNode(address(0), 0, 0);
         vm.expectRevert(abi.encodeWithSelector(IMarket.Market_WrongSigner.selector, address(0), address(0)));
         market.submit(receiptOf(jobId), new bytes(65), WRAPPED);
     }
@@ -173,17 +174,17 @@ contract JobsTest is Fixture {
         vm.prank(provider);
         market.withdraw(stranger);
         Check.equal(euro.balanceOf(stranger), PRICE, "sent where the provider said");
-        vm.expectRevert(abi.encodeWithSelector(IMarket.Market_NothingOwed.selector, provider));
+        vm.expectRevert(abi.encodeWithSelector(IEscrow.Market_NothingOwed.selector, provider));
         vm.prank(provider);
         market.withdraw(stranger);
     }
 
     function test_withdrawRefusesRecipientsThatLoseTheMoney() external {
         settled();
-        vm.expectRevert(abi.encodeWithSelector(IMarket.Market_BadRecipient.selector, address(0)));
+        vm.expectRevert(abi.encodeWithSelector(IEscrow.Market_BadRecipient.selector, address(0)));
         vm.prank(provider);
         market.withdraw(address(0));
-        vm.expectRevert(abi.encodeWithSelector(IMarket.Market_BadRecipient.selector, address(market)));
+        vm.expectRevert(abi.encodeWithSelector(IEscrow.Market_BadRecipient.selector, address(market)));
         vm.prank(provider);
         market.withdraw(address(market));
     }

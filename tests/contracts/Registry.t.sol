@@ -3,7 +3,6 @@ pragma solidity 0.8.37;
 
 import {IERC721Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {IERC721} from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
 
 import {AssetRegistry} from "../../contracts/AssetRegistry.sol";
 import {ContributionCredits} from "../../contracts/ContributionCredits.sol";
@@ -90,15 +89,16 @@ contract RegistryTest is Fixture {
     function test_aNewSealingKeyStartsAnEpochAndANewNodeDoesNot() external {
         Check.equal(participants.epochOf(provider), 1, "first key");
         vm.expectEmit();
-        emit IParticipantRegistry.NodeSet(provider, stranger, keccak256("sealing key"), 1);
+        emit IParticipantRegistry.NodeSet(provider, stranger, keccak256("sealing key"), 1, 30);
         vm.prank(provider);
-        participants.setNode(stranger, keccak256("sealing key"));
+        participants.setNode(stranger, keccak256("sealing key"), 30);
         vm.expectEmit();
-        emit IParticipantRegistry.NodeSet(provider, stranger, keccak256("second key"), 2);
+        emit IParticipantRegistry.NodeSet(provider, stranger, keccak256("second key"), 2, 7);
         vm.prank(provider);
-        participants.setNode(stranger, keccak256("second key"));
+        participants.setNode(stranger, keccak256("second key"), 7);
         Check.equal(participants.nodeOf(provider), stranger, "node");
         Check.equal(participants.sealingKeyOf(provider), keccak256("second key"), "key");
+        Check.equal(participants.isolationOf(provider), 7, "isolation");
         Check.equal(participants.nodeOf(stranger), address(0), "only the caller's entry");
     }
 
@@ -175,11 +175,26 @@ contract RegistryTest is Fixture {
     }
 
     function test_marketRefusesDurationsOutOfRange() external {
-        IERC721 assets = IERC721(address(registry));
-        vm.expectRevert(abi.encodeWithSelector(IMarket.Market_BadDuration.selector, 0, 365 days));
-        new Market(IERC20(address(euro)), assets, participants, pauser, 0, 1);
-        vm.expectRevert(abi.encodeWithSelector(IMarket.Market_BadDuration.selector, 365 days + 1, 365 days));
-        new Market(IERC20(address(euro)), assets, participants, pauser, 1, 365 days + 1);
+        for (uint256 i = 0; i < 6; ++i) {
+            uint40 bad = i % 2 == 0 ? 0 : 365 days + 1;
+            IMarket.Rules memory rules = usualRules();
+            if (i / 2 == 0) rules.window = bad;
+            else if (i / 2 == 1) rules.jobTime = bad;
+            else rules.disputeTime = bad;
+            vm.expectRevert(abi.encodeWithSelector(IMarket.Market_BadDuration.selector, bad, 365 days));
+            new Market(IERC20(address(euro)), registry, participants, address(authority), rules);
+        }
+    }
+
+    function test_marketRefusesAJudgesFeeThatNoStakeCovers() external {
+        IMarket.Rules memory rules = usualRules();
+        rules.judgeFee = rules.challengeBond + 1;
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IMarket.Market_FeeAboveBond.selector, rules.judgeFee, rules.challengeBond
+            )
+        );
+        new Market(IERC20(address(euro)), registry, participants, address(authority), rules);
     }
 
     function test_testEuroExistsOnDevelopmentChainsOnly() external {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IDisputes} from "../../contracts/interfaces/IDisputes.sol";
 import {IMarket} from "../../contracts/interfaces/IMarket.sol";
 import {Check} from "./Check.sol";
 import {Fixture} from "./Fixture.sol";
@@ -14,6 +15,7 @@ contract StateTableTest is Fixture {
         string buyer;
         string failure;
         string grant;
+        string judge;
         bool late;
         string provider;
         string result;
@@ -22,7 +24,10 @@ contract StateTableTest is Fixture {
     }
 
     uint48 private constant FEE = 2_000_000; // a tenth of PRICE, rounded down
-    string[8] private names = ["None", "Open", "Submitted", "Settled", "Rejected", "Faulted", "Failed", "Expired"];
+    uint48 private constant STAKE = CHALLENGE_BOND - JUDGE_FEE; // what is left of it once the judge is paid
+    string[11] private names = [
+        "None", "Open", "Submitted", "Settled", "Rejected", "Faulted", "Failed", "Expired", "Disputed", "Refunded", "Split"
+    ];
     bool private pauseAfterOpening;
 
     function test_everyRowOfTheTableHolds() external {
@@ -39,7 +44,7 @@ contract StateTableTest is Fixture {
 
     function walk() private {
         Row[] memory rows = abi.decode(vm.parseJson(vm.readFile("tests/vectors/states.json")), (Row[]));
-        Check.equal(rows.length, 512, "rows: 8 states x 8 actions x 4 roles x 2");
+        Check.equal(rows.length, 1_440, "rows: 12 states x 12 actions x 5 roles x 2");
         bytes32 offerDigest = buy(usualOffer(), 2);
         for (uint256 i = 0; i < rows.length; ++i) {
             uint256 snapshot = vm.snapshotState();
@@ -53,12 +58,14 @@ contract StateTableTest is Fixture {
         bytes32 jobId = market.jobIdOf(request);
         reach(row.state, request);
         string memory what = string.concat(row.state, " ", row.action, " ", row.role, row.late ? " late" : "");
-        Check.equal(names[uint8(market.jobOf(jobId).state)], row.state, what);
+        Check.equal(stateOf(jobId), row.state, what);
+        fund(buyer, CHALLENGE_BOND); // for those who dispute
         // `until` of a job that does not exist is 0: it is always late.
         if (row.late) vm.warp(uint256(market.jobOf(jobId).until) + 1 + (market.jobOf(jobId).until == 0 ? START : 0));
         else if (market.jobOf(jobId).until != 0) vm.warp(market.jobOf(jobId).until);
         uint256 buyerBefore = market.balanceOf(buyer);
         uint256 providerBefore = market.balanceOf(provider);
+        uint256 judgeBefore = market.balanceOf(arbiter);
 
         (bool done, bytes memory answer) = act(row, request, jobId);
 
@@ -66,12 +73,13 @@ contract StateTableTest is Fixture {
             Check.equal(row.result, "revert", what);
             Check.equal(bytes32(bytes4(answer)), bytes32(selectorOf(row.failure)), string.concat(what, ": error"));
         } else {
-            Check.equal(names[uint8(market.jobOf(jobId).state)], row.result, what);
+            Check.equal(stateOf(jobId), row.result, what);
         }
         Check.equal(market.balanceOf(buyer) - buyerBefore, amountOf(row.buyer), string.concat(what, ": buyer"));
         Check.equal(
             market.balanceOf(provider) - providerBefore, amountOf(row.provider), string.concat(what, ": provider")
         );
+        Check.equal(market.balanceOf(arbiter) - judgeBefore, amountOf(row.judge), string.concat(what, ": judge"));
         bool ended = market.grantOf(offerDigest, buyer).lastDay == 0;
         Check.equal(ended ? "ended" : "kept", row.grant, string.concat(what, ": grant"));
     }
@@ -79,12 +87,19 @@ contract StateTableTest is Fixture {
     function reach(string memory state, IMarket.Request memory request) private {
         if (!Check.same(state, "None")) {
             bytes32 jobId = open(request.offerDigest, 0);
-            if (Check.same(state, "Submitted") || Check.same(state, "Settled")) submit(jobId);
+            if (isAbout(state, ["Submitted", "Settled", "Disputed", "Refunded", "Split"])) submit(jobId);
             if (Check.same(state, "Rejected")) {
                 vm.prank(node);
                 market.reject(request, 0);
             }
-            if (Check.same(state, "Faulted")) fail(request, IMarket.Fault.Algorithm);
+            if (isAbout(state, ["Faulted", "DisputedFault", "", "", ""])) fail(request, IMarket.Fault.Algorithm);
+            if (isAbout(state, ["Disputed", "DisputedFault", "Refunded", "Split", ""])) {
+                dispute(request, IDisputes.Ground.Other);
+            }
+            if (isAbout(state, ["Refunded", "Split", "", "", ""])) {
+                vm.prank(arbiter);
+                market.resolve(request, usualOffer(), IDisputes.Ruling(Check.same(state, "Split") ? 2 : 1), 0);
+            }
             if (Check.same(state, "Failed")) fail(request, IMarket.Fault.Node);
             if (Check.same(state, "Settled")) {
                 vm.prank(buyer);
@@ -99,6 +114,19 @@ contract StateTableTest is Fixture {
             vm.prank(pauser);
             market.setPaused(true);
         }
+    }
+
+    /// @dev A dispute about a fault's fee is a row of its own: it ends otherwise than one about a receipt.
+    function stateOf(bytes32 jobId) private view returns (string memory) {
+        if (market.jobOf(jobId).state != IMarket.State.Disputed) return names[uint8(market.jobOf(jobId).state)];
+        return market.disputeOf(jobId).faulted ? "DisputedFault" : "Disputed";
+    }
+
+    function isAbout(string memory state, string[5] memory some) private pure returns (bool) {
+        for (uint256 i = 0; i < some.length; ++i) {
+            if (Check.same(state, some[i])) return true;
+        }
+        return false;
     }
 
     function act(Row memory row, IMarket.Request memory request, bytes32 jobId)
@@ -123,6 +151,12 @@ contract StateTableTest is Fixture {
         if (Check.same(action, "accept")) return abi.encodeCall(IMarket.accept, (request));
         if (Check.same(action, "reject")) return abi.encodeCall(IMarket.reject, (request, keccak256("reason")));
         if (Check.same(action, "expire")) return abi.encodeCall(IMarket.expire, (request));
+        if (Check.same(action, "dispute")) {
+            return abi.encodeCall(IDisputes.dispute, (request, usualOffer(), IDisputes.Ground.Other, "evidence"));
+        }
+        if (Check.same(action, "resolve_pay")) return ruling(request, IDisputes.Ruling.Pay);
+        if (Check.same(action, "resolve_refund")) return ruling(request, IDisputes.Ruling.Refund);
+        if (Check.same(action, "resolve_split")) return ruling(request, IDisputes.Ruling.Split);
         if (Check.same(action, "finalise")) {
             bytes32[] memory jobIds = new bytes32[](1);
             jobIds[0] = jobId;
@@ -135,10 +169,15 @@ contract StateTableTest is Fixture {
         return abi.encodeCall(IMarket.fail, (request, usualOffer(), fault, keccak256("report")));
     }
 
+    function ruling(IMarket.Request memory request, IDisputes.Ruling drawn) private view returns (bytes memory) {
+        return abi.encodeCall(IDisputes.resolve, (request, usualOffer(), drawn, "reasons"));
+    }
+
     function personOf(string memory role) private view returns (address) {
         if (Check.same(role, "buyer")) return buyer;
         if (Check.same(role, "node")) return node;
         if (Check.same(role, "provider")) return provider;
+        if (Check.same(role, "judge")) return arbiter;
         Check.equal(role, "stranger", "a role of the table");
         return stranger;
     }
@@ -147,6 +186,17 @@ contract StateTableTest is Fixture {
         if (Check.same(amount, "none")) return 0;
         if (Check.same(amount, "price")) return PRICE;
         if (Check.same(amount, "fee")) return FEE;
+        if (Check.same(amount, "price+penalty")) return PRICE + PENALTY;
+        if (Check.same(amount, "challenge-bond")) return CHALLENGE_BOND;
+        if (Check.same(amount, "judge-fee")) return JUDGE_FEE;
+        if (Check.same(amount, "price+stake")) return PRICE + STAKE;
+        if (Check.same(amount, "fee+stake")) return FEE + STAKE;
+        if (Check.same(amount, "2*price+stake")) return 2 * PRICE + STAKE;
+        if (Check.same(amount, "2*fee+stake")) return 2 * FEE + STAKE;
+        if (Check.same(amount, "price/2")) return PRICE / 2;
+        if (Check.same(amount, "fee/2")) return FEE / 2;
+        if (Check.same(amount, "price-half+stake")) return PRICE - PRICE / 2 + STAKE;
+        if (Check.same(amount, "fee-half+stake")) return FEE - FEE / 2 + STAKE;
         Check.equal(amount, "price-fee", "an amount of the table");
         return PRICE - FEE;
     }
@@ -155,6 +205,7 @@ contract StateTableTest is Fixture {
         if (Check.same(name, "Market_WrongState")) return IMarket.Market_WrongState.selector;
         if (Check.same(name, "Market_WrongBuyer")) return IMarket.Market_WrongBuyer.selector;
         if (Check.same(name, "Market_WrongNode")) return IMarket.Market_WrongNode.selector;
+        if (Check.same(name, "Market_WrongJudge")) return IDisputes.Market_WrongJudge.selector;
         if (Check.same(name, "Market_TooLate")) return IMarket.Market_TooLate.selector;
         Check.equal(name, "Market_TooEarly", "an error of the table");
         return IMarket.Market_TooEarly.selector;

@@ -26,6 +26,7 @@ interface Vm {
     function revertToState(uint256 snapshot) external returns (bool);
     function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function getNonce(address account) external view returns (uint64);
+    function etch(address account, bytes calldata code) external;
     function load(address account, bytes32 slot) external view returns (bytes32);
     function store(address account, bytes32 slot, bytes32 value) external;
     function readFile(string calldata path) external view returns (string memory);

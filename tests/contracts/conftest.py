@@ -26,8 +26,20 @@ ROOT = Path(__file__).resolve().parents[2]
 ANVIL = ROOT / "node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"
 ARTIFACTS = ROOT / "marketplace/chain/artifacts"
 START = 1_800_000_000  # seconds; 2027-01-15
-WINDOW, JOB_TIME = 3_600, 7_200  # seconds
-NAMES = ("deployer", "owner", "provider", "node", "buyer", "stranger", "pauser")
+LIMITS = (3_600, 7_200, 10_800, 100_000_000, 1_000_000, 10_000_000, 4_000_000)
+"""IMarket.Rules: window, job time, dispute time in seconds; bond, penalty, challenger's bond, judge's fee in units."""
+NAMES = (
+    "deployer",
+    "owner",
+    "node",
+    "buyer",
+    "stranger",
+    "pauser",
+    "governor",
+    "arbiter",
+    "verifier",
+    "issuer",
+)
 OFFER_TYPES = (
     "uint256 assetId,address provider,address buyer,uint48 price,uint16 maxUses,uint16 termDays,uint40 validUntil,"
     "uint32 epoch,address arbiter,address verifier,uint16 failureFeeBps,uint16 royaltyBps,uint48 royaltyFloor,"
@@ -57,23 +69,20 @@ class World:
     def __init__(self, w3: Web3) -> None:
         self.w3 = w3
         self.people: dict[str, LocalAccount] = {name: Account.from_key(digest(name)) for name in NAMES}
+        self.people["provider"] = self.people["owner"]  # an offer's provider owns its asset
         for person in self.people.values():
             self.rpc("anvil_setBalance", person.address, hex(10**20))
         self.assets: dict[str, int] = {}
         self.warp(START)
-        pauser, nonce = self.at("pauser"), 1
         self.euro = self.deploy("TestEuro")
-        self.participants = self.deploy("ParticipantRegistry")
-        self.registry = self.deploy("AssetRegistry", self.create_address(nonce + 3), pauser)
-        self.market = self.deploy(
-            "Market",
-            self.euro.address,
-            self.registry.address,
-            self.participants.address,
-            pauser,
-            WINDOW,
-            JOB_TIME,
+        authority, participants, registry, market, credits = (
+            self.create_address(1 + place) for place in range(5)
         )
+        powers = self.at("governor"), self.at("pauser"), self.at("governor"), 0
+        self.authority = self.deploy("Authority", *powers, market, registry, participants)
+        self.participants = self.deploy("ParticipantRegistry", authority)
+        self.registry = self.deploy("AssetRegistry", credits, authority)
+        self.market = self.deploy("Market", self.euro.address, registry, participants, authority, LIMITS)
         self.credits = self.deploy("ContributionCredits", self.market.address, self.registry.address)
         self.errors = {
             "0x"
@@ -218,8 +227,8 @@ class World:
             "maxUses": 1_000,
             "termDays": 30,
             "validUntil": START + 86_400,
-            "arbiter": nobody,
-            "verifier": nobody,
+            "arbiter": self.at("arbiter"),
+            "verifier": self.at("verifier"),
             "failureFeeBps": 1_000,
             "requiredRole": bytes(32),
             "termsDigest": digest("terms"),
@@ -245,8 +254,10 @@ class World:
     # Steps of a trade
 
     def register_node(self) -> None:
-        """The provider's node, as it is in most tests."""
-        self.send("provider", self.participants.functions.setNode(self.at("node"), digest("sealing key")))
+        """The provider's node and bond, as they are in most tests."""
+        self.send("owner", self.participants.functions.setNode(self.at("node"), digest("sealing key"), 31))
+        self.fund("owner", LIMITS[3])
+        self.send("owner", self.market.functions.depositBond(LIMITS[3]))
 
     def publish(self, salt: str = "dataset") -> int:
         """A dataset of the owner; returns its id."""

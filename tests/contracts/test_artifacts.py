@@ -11,7 +11,7 @@ from eth_utils.crypto import keccak
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "marketplace/chain/artifacts"
-NAMES = ("AssetRegistry", "ContributionCredits", "Market", "ParticipantRegistry", "TestEuro")
+NAMES = ("AssetRegistry", "Authority", "ContributionCredits", "Market", "ParticipantRegistry", "TestEuro")
 
 
 def test_a_fresh_compile_equals_the_committed_artifacts(tmp_path: Path) -> None:

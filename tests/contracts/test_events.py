@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from eth_utils.crypto import keccak
 
+from tests.contracts.conftest import LIMITS
+
 REASON = bytes(31) + b"\x02"
-OPEN, SUBMITTED, SETTLED, REJECTED, FAULTED, FAILED, EXPIRED = range(1, 8)
+OPEN, SUBMITTED, SETTLED, REJECTED, FAULTED, FAILED, EXPIRED, DISPUTED, REFUNDED, SPLIT = range(1, 11)
+ENDS_OF_RULINGS = ((SETTLED, FAILED), (REFUNDED, REFUNDED), (SPLIT, SPLIT))
 
 
 class Replay:
@@ -23,6 +26,8 @@ class Replay:
         self.parties: dict[bytes, tuple[bytes, str]] = {}
         self.balances: dict[str, int] = defaultdict(int)
         self.epochs: dict[int, int] = {}
+        self.bonds: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+        self.disputes: dict[bytes, list[Any]] = {}
         self.paused = False
         for log in self.logs():
             getattr(self, re.sub(r"(?<!^)(?=[A-Z])", "_", log["event"]).lower())(log["args"])
@@ -36,6 +41,44 @@ class Replay:
 
     def offer_announced(self, event: Any) -> None:
         """Changes no storage."""
+
+    def authority_updated(self, event: Any) -> None:
+        assert event["authority"] == self.world.authority.address
+
+    def bond_deposited(self, event: Any) -> None:
+        self.bonds[event["provider"]][0] += event["amount"]
+
+    def unbonding_started(self, event: Any) -> None:
+        bond = self.bonds[event["provider"]]
+        bond[:] = [bond[0] - event["amount"], bond[1] + event["amount"], event["leavesAt"]]
+
+    def bond_released(self, event: Any) -> None:
+        self.bonds[event["provider"]][1:] = [0, 0]
+        self.balances[event["provider"]] += event["amount"]
+
+    def bond_slashed(self, event: Any) -> None:
+        self.bonds[event["provider"]][0] -= event["fromStaked"]
+        self.bonds[event["provider"]][1] -= event["fromLeaving"]
+
+    def job_disputed(self, event: Any) -> None:
+        self.jobs[event["jobId"]][2:4] = [DISPUTED, event["until"]]
+        self.disputes[event["jobId"]] = [self.parties[event["jobId"]][1], event["ground"], event["faulted"]]
+
+    def dispute_resolved(self, event: Any) -> None:
+        faulted = self.disputes[event["jobId"]][2]
+        self.divide(event, ENDS_OF_RULINGS[event["ruling"]][faulted])
+        self.balances[event["judge"]] += event["toJudge"]
+
+    def dispute_lapsed(self, event: Any) -> None:
+        _, ground, faulted = self.disputes[event["jobId"]]
+        self.divide(event, REFUNDED if ground == 0 else FAILED if faulted else SETTLED)
+
+    def divide(self, event: Any, state: int) -> None:
+        """What a dispute's end gives to the parties."""
+        job = self.jobs[event["jobId"]]
+        job[2] = state
+        self.balances[job[0]] += event["toProvider"]
+        self.balances[self.parties[event["jobId"]][1]] += event["toBuyer"]
 
     def access_bought(self, event: Any) -> None:
         grant = self.grants.setdefault((event["offerDigest"], event["buyer"]), ["", 0, 0, 0, 0])
@@ -61,6 +104,7 @@ class Replay:
 
     def job_expired(self, event: Any) -> None:
         self.end(event, EXPIRED)
+        self.balances[self.parties[event["jobId"]][1]] += event["penalty"]
 
     def job_failed(self, event: Any) -> None:
         self.end(event, FAILED)
@@ -96,12 +140,19 @@ class Replay:
 def traded(world: Any) -> Any:
     """A chain on which every call of the Market succeeded at least once."""
     market, offer = world.market.functions, world.offer(world.publish())
-    agreement, values = world.buy(offer, uses=9), tuple(offer.values())
+    agreement, values = world.buy(offer, uses=15), tuple(offer.values())
     world.buy(offer, uses=1)
-    jobs = [world.open(agreement, index) for index in range(8)]
-    requests = [world.request(agreement, index) for index in range(8)]
-    for index in (0, 1):
+    jobs = [world.open(agreement, index) for index in range(14)]
+    requests = [world.request(agreement, index) for index in range(14)]
+    for index in (0, 1, 8, 9, 10, 11, 12):
         world.send("stranger", world.submit_call(jobs[index]))
+    world.send("node", market.fail(requests[13], values, 1, REASON))
+    world.fund("buyer", 6 * LIMITS[5])
+    for index, ground in ((8, 2), (9, 0), (10, 1), (11, 2), (12, 0), (13, 2)):
+        world.send("buyer", market.dispute(requests[index], values, ground, REASON))
+    for index, judge, ruling in ((8, "arbiter", 2), (9, "verifier", 1), (13, "arbiter", 0)):
+        world.send(judge, market.resolve(requests[index], values, ruling, REASON))
+    world.send("owner", market.startUnbonding(LIMITS[3] // 2))
     world.send("buyer", market.accept(requests[0]))
     world.send("node", market.reject(requests[2], REASON))
     for index, fault in ((3, 0), (4, 1), (5, 2)):
@@ -109,8 +160,12 @@ def traded(world: Any) -> Any:
     world.send("stranger", market.claimUnused(agreement, world.at("buyer")))
     world.warp(world.now() + 3_601)
     world.send("stranger", market.finalise([jobs[1], jobs[4], jobs[4], jobs[6]]))
-    world.warp(world.now() + 7_201)
+    world.warp(world.now() + 10_801)
     world.send("stranger", market.expire(requests[6]))
+    world.send("stranger", market.finalise(jobs[10:13]))
+    world.warp(world.now() + 2 * sum(LIMITS[:3]))
+    world.send("stranger", market.releaseBond(world.at("owner")))
+    world.send("owner", world.registry.functions.retire(offer["assetId"]))
     world.send("provider", market.withdraw(world.at("stranger")))
     world.send("stranger", market.announceOffer(offer["assetId"], agreement, REASON))
     world.send("owner", market.raiseEpoch(offer["assetId"]))
@@ -121,7 +176,8 @@ def traded(world: Any) -> Any:
 def test_the_market_is_rebuilt_from_its_events(traded: Any) -> None:
     replay, market = Replay(traded), traded.market.functions
     assert sorted(job[2] for job in replay.jobs.values()) == [
-        OPEN, SETTLED, SETTLED, REJECTED, FAULTED, FAILED, FAILED, EXPIRED
+        OPEN, SETTLED, SETTLED, SETTLED, SETTLED, REJECTED, FAULTED, FAILED, FAILED, FAILED, EXPIRED,
+        REFUNDED, REFUNDED, SPLIT,
     ]  # fmt: skip
     for job_id, job in replay.jobs.items():
         assert list(market.jobOf(job_id).call()) == job
@@ -129,6 +185,11 @@ def test_the_market_is_rebuilt_from_its_events(traded: Any) -> None:
         assert list(market.grantOf(agreement, buyer).call()) == grant
     for name in traded.people:
         assert market.balanceOf(traded.at(name)).call() == replay.balances[traded.at(name)]
+    for job_id, dispute in replay.disputes.items():
+        assert list(market.disputeOf(job_id).call()) == dispute
+    for provider, bond in replay.bonds.items():
+        assert list(market.bondOf(provider).call()) == bond
+        assert bond[0] > 0
     for asset, epoch in replay.epochs.items():
         assert market.epochOf(asset).call() == epoch == 1
     assert market.paused().call() is replay.paused is True
@@ -154,6 +215,29 @@ def test_registries_are_rebuilt_from_their_events(traded: Any) -> None:
     assert functions.nodeOf(traded.at("provider")).call() == last["node"] == traded.at("node")
     assert functions.sealingKeyOf(traded.at("provider")).call() == last["sealingKey"]
     assert functions.epochOf(traded.at("provider")).call() == last["epoch"] == 1
+    assert functions.isolationOf(traded.at("provider")).call() == last["isolation"] == 31
+
+
+def test_statuses_successors_and_accreditations_are_rebuilt_from_their_events(traded: Any) -> None:
+    registry, participants = traded.registry, traded.participants
+    role, until = bytes(31) + b"\x07", traded.now() + 1_000
+    traded.send("governor", registry.functions.announceSuccessor(traded.at("stranger")))
+    traded.send("governor", participants.functions.setIssuer(role, traded.at("issuer"), True))
+    traded.send("issuer", participants.functions.accredit(traded.at("buyer"), role, until))
+    for log in registry.events.StatusSet().get_logs(from_block=0):
+        assert registry.functions.statusOf(log["args"]["assetId"]).call() == log["args"]["status"] == 2
+    (announced,) = (log["args"] for log in registry.events.SuccessorAnnounced().get_logs(from_block=0))
+    assert registry.functions.successor().call() == announced["successor"]
+    (trusted,) = (log["args"] for log in participants.events.IssuerSet().get_logs(from_block=0))
+    assert (
+        participants.functions.isIssuer(trusted["role"], trusted["issuer"]).call()
+        is trusted["trusted"]
+        is True
+    )
+    (given,) = (log["args"] for log in participants.events.AccreditationSet().get_logs(from_block=0))
+    stored = list(participants.functions.accreditationOf(given["account"], given["role"]).call())
+    assert stored == [given["issuer"], given["validUntil"]] == [traded.at("issuer"), until]
+    assert participants.functions.isAccredited(traded.at("buyer"), role).call()
 
 
 def test_credits_are_rebuilt_from_their_events(traded: Any) -> None:

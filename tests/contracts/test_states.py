@@ -10,12 +10,23 @@ from typing import Any
 import pytest
 
 ROWS = json.loads((Path(__file__).resolve().parents[1] / "vectors/states.json").read_text())
-STATES = ("None", "Open", "Submitted", "Settled", "Rejected", "Faulted", "Failed", "Expired")
-ACTIONS = ("submit", "accept", "finalise", "reject", "fail_node", "fail_algorithm", "fail_policy", "expire")
-ROLES = ("buyer", "node", "provider", "stranger")
+ON_CHAIN = (
+    "None", "Open", "Submitted", "Settled", "Rejected", "Faulted", "Failed", "Expired", "Disputed", "Refunded", "Split"
+)  # fmt: skip
+STATES = (*ON_CHAIN[:9], "DisputedFault", *ON_CHAIN[9:])
+RULINGS = {"resolve_pay": 0, "resolve_refund": 1, "resolve_split": 2}
 FAULTS = {"fail_node": 0, "fail_algorithm": 1, "fail_policy": 2}
+ACTIONS = ("submit", "accept", "finalise", "reject", *FAULTS, "expire", "dispute", *RULINGS)
+ROLES = ("buyer", "node", "provider", "stranger", "judge")
 PRICE, FEE = 20_000_001, 2_000_000
-AMOUNTS = {"none": 0, "price": PRICE, "fee": FEE, "price-fee": PRICE - FEE}
+BOND, JUDGE_FEE, PENALTY, OTHER = 10_000_000, 4_000_000, 1_000_000, 2
+STAKE = BOND - JUDGE_FEE
+AMOUNTS = {
+    "none": 0, "price": PRICE, "fee": FEE, "price-fee": PRICE - FEE, "price+penalty": PRICE + PENALTY,
+    "challenge-bond": BOND, "judge-fee": JUDGE_FEE, "price+stake": PRICE + STAKE, "fee+stake": FEE + STAKE,
+    "2*price+stake": 2 * PRICE + STAKE, "2*fee+stake": 2 * FEE + STAKE, "price/2": PRICE // 2, "fee/2": FEE // 2,
+    "price-half+stake": PRICE - PRICE // 2 + STAKE, "fee-half+stake": FEE - FEE // 2 + STAKE,
+}  # fmt: skip
 REASON = bytes(31) + b"\x01"
 
 
@@ -39,6 +50,10 @@ class Trade:
             arguments = [[self.job]]
         elif action == "reject":
             arguments += [REASON]
+        elif action == "dispute":
+            arguments = [self.request, tuple(self.offer.values()), OTHER, REASON]
+        elif action in RULINGS:
+            name, arguments = "resolve", [self.request, tuple(self.offer.values()), RULINGS[action], REASON]
         elif action in FAULTS:
             name, arguments = "fail", [self.request, tuple(self.offer.values()), FAULTS[action], REASON]
         return str(self.world.market.encode_abi(name, arguments))
@@ -48,44 +63,54 @@ class Trade:
         if state == "None":
             return
         self.world.open(self.agreement, 0)
-        if state in ("Submitted", "Settled"):
+        if state in ("Submitted", "Settled", "Disputed", "Refunded", "Split"):
             self.world.send_raw("node", self.data["submit"])
         if state == "Settled":
             self.world.send_raw("buyer", self.data["accept"])
         if state == "Expired":
             self.world.warp(self.until() + 1)
             self.world.send_raw("stranger", self.data["expire"])
-        ends = {"Rejected": "reject", "Faulted": "fail_algorithm", "Failed": "fail_node"}
+        ends = {
+            "Rejected": "reject", "Faulted": "fail_algorithm", "DisputedFault": "fail_algorithm", "Failed": "fail_node"
+        }  # fmt: skip
         if state in ends:
             self.world.send_raw("node", self.data[ends[state]])
+        if state in ("Disputed", "DisputedFault", "Refunded", "Split"):
+            self.world.send_raw("buyer", self.data["dispute"])
+        if state in ("Refunded", "Split"):
+            self.world.send_raw(
+                "arbiter", self.data["resolve_refund" if state == "Refunded" else "resolve_split"]
+            )
 
     def state(self) -> str:
-        """The job's state, by name."""
-        return STATES[self.market.jobOf(self.job).call()[2]]
+        """The job's state, by name; a dispute about a fault's fee has one of its own in the table."""
+        state = ON_CHAIN[self.market.jobOf(self.job).call()[2]]
+        about_fault = state == "Disputed" and self.market.disputeOf(self.job).call()[2]
+        return "DisputedFault" if about_fault else state
 
     def until(self) -> int:
         """The job's deadline or end of window, in seconds."""
         return int(self.market.jobOf(self.job).call()[3])
 
-    def owed(self) -> tuple[int, int]:
-        """What buyer and provider are owed."""
-        people = self.world.at("buyer"), self.world.at("provider")
-        buyer, provider = (int(self.market.balanceOf(person).call()) for person in people)
-        return buyer, provider
+    def owed(self) -> tuple[int, ...]:
+        """What buyer, provider and arbiter are owed."""
+        people = (self.world.at(name) for name in ("buyer", "provider", "arbiter"))
+        return tuple(int(self.market.balanceOf(person).call()) for person in people)
 
     def check(self, row: dict[str, Any]) -> None:
         """Does what a row says and compares what came of it."""
-        error = self.world.attempt(row["role"], self.data[row["action"]])
+        who = "arbiter" if row["role"] == "judge" else row["role"]
+        error = self.world.attempt(who, self.data[row["action"]])
         assert (error or "none") == row["error"], row
         assert (error is not None) == (row["result"] == "revert"), row
         if error:
             return
         with self.world.sandbox():
             before = self.owed()
-            self.world.send_raw(row["role"], self.data[row["action"]])
+            self.world.send_raw(who, self.data[row["action"]])
             paid = tuple(after - had for after, had in zip(self.owed(), before, strict=True))
             assert self.state() == row["result"], row
-            assert paid == (AMOUNTS[row["buyer"]], AMOUNTS[row["provider"]]), row
+            assert paid == tuple(AMOUNTS[row[name]] for name in ("buyer", "provider", "judge")), row
             last_day = self.market.grantOf(self.agreement, self.world.at("buyer")).call()[4]
             assert (last_day == 0) == (row["grant"] == "ended"), row
 
@@ -95,20 +120,34 @@ def test_the_table_has_one_row_for_every_state_action_role_and_lateness() -> Non
     assert keys == list(itertools.product(STATES, ACTIONS, ROLES, (False, True)))
 
 
-def test_no_row_pays_more_than_the_price_or_leaves_an_end() -> None:
-    ends = {"Settled", "Rejected", "Failed", "Expired"}
+ENDS = {"Settled", "Rejected", "Failed", "Expired", "Refunded", "Split"}
+
+
+def paid_at_most(row: dict[str, Any]) -> int:
+    """What a step has to give away: what was held for the job, the stake on its dispute, and what it slashes."""
+    faulted = row["state"] in ("Faulted", "DisputedFault")
+    held = FEE if faulted else PRICE
+    if row["state"] in ("Disputed", "DisputedFault"):
+        return held + BOND + (held if row["action"] == "resolve_refund" else 0)
+    if row["result"] == "Faulted":
+        return PRICE - FEE
+    return held + (PENALTY if row["action"] == "expire" else 0)
+
+
+def test_a_step_into_an_end_pays_exactly_what_is_held_and_no_step_leaves_one() -> None:
     for row in ROWS:
-        paid = AMOUNTS[row["buyer"]] + AMOUNTS[row["provider"]]
-        expected = {"Faulted": PRICE - FEE, "Failed": FEE if row["state"] == "Faulted" else PRICE}
+        paid = sum(AMOUNTS[row[name]] for name in ("buyer", "provider", "judge"))
         moved = row["result"] not in ("revert", row["state"])
-        assert paid == (expected.get(row["result"], PRICE) if moved and row["result"] != "Submitted" else 0)
-        assert row["state"] not in ends or not moved
+        pays = moved and (row["result"] in ENDS or row["result"] == "Faulted")
+        assert paid == (paid_at_most(row) if pays else 0), row
+        assert row["state"] not in ENDS or not moved
 
 
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("state", STATES)
 def test_the_compiled_contracts_do_what_the_table_says(world: Any, state: str, late: bool) -> None:
     trade = Trade(world)
+    world.fund("buyer", 2 * BOND)  # for those who dispute
     trade.reach(state)
     assert trade.state() == state
     if late and state != "None":

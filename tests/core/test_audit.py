@@ -24,20 +24,17 @@ from marketplace.core.audit import (
 from marketplace.core.canonical import sha256
 from marketplace.core.cid import Cid
 from marketplace.core.dagpb import Link, encode_node, node_total
-from marketplace.core.ledger import Ledger
+from marketplace.core.eip712 import ZERO_ADDRESS
 from marketplace.core.outputs import read_file
-from marketplace.core.replay import replay
 from marketplace.core.scope import Scope, views
 from marketplace.core.timeline import entry, timeline
 from marketplace.errors import InputError, NotFoundError, SteelyardError, UnavailableError
-from tests.core.world import PEOPLE, RULES, World, digest, worlds
+from tests.core.registers import ARBITER, PEOPLE, RULES, digest
+from tests.core.replayed import fold
+from tests.core.world import World, begun, worlds
 
 BLOCK = b"a document"
 CID = Cid.of("raw", BLOCK)
-
-
-def fold(world: World) -> Ledger:
-    return replay(world.events, rules=RULES, times=world.times)
 
 
 def getter(blocks: dict[Cid, bytes]) -> Callable[[Cid], bytes]:
@@ -170,6 +167,7 @@ def test_a_legal_history_passes_and_its_views_are_those_of_the_contracts(world: 
     for token, owner in world.owners.items():
         assert said["ownerOf", (token,)] == owner
         assert said["epochOf", (token,)] == world.epochs.get(token, 0)
+        assert said["statusOf", (token,)] == world.statuses.get(token, 0)
     for (offer, buyer), grant in world.grants.items():
         assert said["grantOf", (offer, buyer)] == tuple(
             grant[name] for name in ("provider", "price", "paid", "opened", "last")
@@ -178,9 +176,17 @@ def test_a_legal_history_passes_and_its_views_are_those_of_the_contracts(world: 
         assert said["jobOf", (name,)] == tuple(
             job[part] for part in ("provider", "price", "state", "until", "receipt")
         )
+        assert said["disputeOf", (name,)] == job.get("dispute", (ZERO_ADDRESS, 0, False))
+    for provider, bond in world.bonds.items():
+        assert said["bondOf", (provider,)] == bond
+    for key, accreditation in world.accreditations.items():
+        assert said["accreditationOf", key] == accreditation
+    for key, trusted in world.issuers.items():
+        assert said["isIssuer", key] == trusted
     for account, amount in world.balances.items():
         assert said["balanceOf", (account,)] == amount
-    for participant, (node, key, epoch) in world.nodes.items():
+    for participant, (node, key, epoch, isolation) in world.nodes.items():
+        assert said["isolationOf", (participant,)] == isolation
         assert said["nodeOf", (participant,)] == node
         assert said["sealingKeyOf", (participant,)] == key
         assert said["epochOf", (participant,)] == epoch
@@ -219,10 +225,61 @@ def test_the_scope_of_a_part_is_within_the_whole(world: World) -> None:
         assert Scope.of(ledger, token).jobs == (owner_of_jobs,)
 
 
+def test_a_job_s_scope_holds_its_judge_its_bond_and_who_vouched_for_its_buyer() -> None:
+    world = begun()
+    world.trust(PEOPLE[2], 0)
+    world.trust(PEOPLE[3], 1)
+    world.accredit(PEOPLE[1], 0)
+    world.accredit(PEOPLE[3], 0)
+    world.submit("", 0)
+    world.dispute("", 2)
+    ledger = fold(world)
+    scope = Scope.of(ledger, next(iter(world.jobs)))
+    assert ARBITER in scope.accounts
+    assert scope.accreditations == ((PEOPLE[1], digest("role", 0)),)
+    assert scope.issuers == ((digest("role", 0), PEOPLE[2]),)
+    said = {(view.function, view.arguments): view.value for view in views(ledger, scope)}
+    assert said["bondOf", (PEOPLE[0],)] == (1_500, 0, 0)
+
+
+def test_successor_and_authority_are_held_to_storage() -> None:
+    world = begun()
+    said = {view.function for view in views(fold(world), Scope.of(fold(world), None))}
+    assert "authority" not in said  # nothing on chain told it
+    world.emit(ev.SuccessorAnnounced, RULES.registry, PEOPLE[3])
+    for contract in (RULES.market, RULES.registry, RULES.participants):
+        world.emit(ev.AuthorityUpdated, contract, PEOPLE[2])
+    ledger = fold(world)
+    assert ledger.findings == []
+    held = [
+        view for view in views(ledger, Scope.of(ledger, None)) if view.function in ("successor", "authority")
+    ]
+    assert [(view.contract, view.value) for view in held] == [
+        ("AssetRegistry", PEOPLE[3]),
+        ("Market", PEOPLE[2]),
+        ("AssetRegistry", PEOPLE[2]),
+        ("ParticipantRegistry", PEOPLE[2]),
+    ]
+
+
 @pytest.mark.parametrize("subject", [1, bytes(32)])
 def test_a_scope_of_nothing_is_refused(subject: int | bytes) -> None:
     with pytest.raises(NotFoundError):
         Scope.of(fold(World()), subject)
+
+
+def test_the_timeline_of_a_job_tells_what_it_took_from_a_bond() -> None:
+    world = begun()
+    first = next(iter(world.jobs))
+    world.open("", 0)
+    for name in world.jobs:
+        world.submit("", 0)
+        world.dispute("", 2)
+        world.rule("", 1)
+        own = [type(event).__name__ for event in timeline(world.events, name)]
+        assert own[-3:] == ["JobDisputed", "BondSlashed", "DisputeResolved"]
+        assert own.count("BondSlashed") == 1
+    assert timeline(world.events, first)[-1].at < world.events[-1].at
 
 
 @settings(deadline=None, max_examples=40)

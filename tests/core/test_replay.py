@@ -9,30 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from marketplace.core import events as ev
-from marketplace.core.job import END_STATES, Receipt
-from marketplace.core.ledger import INVARIANTS, Ledger, Node
+from marketplace.core.bond import Bond
+from marketplace.core.invariants import INVARIANTS
+from marketplace.core.job import END_STATES, Dispute, Receipt
+from marketplace.core.ledger import Accreditation, Node
 from marketplace.core.replay import replay
-from tests.core.world import PEOPLE, RULES, World, worlds
-
-
-def fold(world: World) -> Ledger:
-    return replay(world.events, rules=RULES, times=world.times)
-
-
-def storage(ledger: Ledger) -> dict[str, Any]:
-    """All that the contracts' views would show."""
-    return {
-        "owners": {token: history.now() for token, history in ledger.owners.items()},
-        "metadata": {token: event.metadata for token, event in ledger.published.items()},
-        "epochs": {token: history.now() for token, history in ledger.epochs.items()},
-        "nodes": {who: history.now() for who, history in ledger.nodes.items()},
-        "grants": {key: record.grant for key, record in ledger.grants.items()},
-        "jobs": {name: record.job for name, record in ledger.jobs.items()},
-        "balances": {who: amount for who, amount in ledger.balances.items() if amount},
-        "units": {(token, who): held for token, units in ledger.units.items() for who, held in units.items()},
-        "paused": {contract for contract, paused in ledger.paused.items() if paused},
-        "tokens": ledger.paid_in - ledger.withdrawn,
-    }
+from tests.core.registers import LIMITS, PEOPLE, RULES
+from tests.core.replayed import fold, storage
+from tests.core.world import World, worlds
 
 
 @settings(deadline=None, max_examples=60)
@@ -45,6 +29,15 @@ def test_a_legal_history_replays_to_the_state_of_the_contracts(world: World) -> 
     assert held["epochs"] == world.epochs
     assert held["nodes"] == {who: Node(*entry) for who, entry in world.nodes.items()}
     assert held["balances"] == {who: amount for who, amount in world.balances.items() if amount}
+    assert held["bonds"] == {who: Bond(*bond) for who, bond in world.bonds.items()}
+    assert held["statuses"] == {token: status for token, status in world.statuses.items() if status}
+    assert held["issuers"] == {key for key, trusted in world.issuers.items() if trusted}
+    assert held["accreditations"] == {
+        key: Accreditation(*entry) for key, entry in world.accreditations.items()
+    }
+    assert held["disputes"] == {
+        name: Dispute(*job["dispute"]) for name, job in world.jobs.items() if "dispute" in job
+    }
     assert held["units"] == dict.fromkeys(world.models.items(), 1000000)
     assert held["tokens"] == world.tokens
     for key, grant in world.grants.items():
@@ -64,8 +57,11 @@ def test_every_invariant_holds_after_a_legal_history(world: World) -> None:
     assert [finding for broken in INVARIANTS.values() for finding in broken(ledger)] == []
     assert ledger.owed() == world.tokens
     for record in ledger.jobs.values():
-        credited = record.to_provider + record.to_buyer
-        assert credited == record.paid if record.job.state in END_STATES else credited <= record.paid
+        assert record.slashed <= record.paid
+        assert record.staked == (LIMITS.challenge_bond if record.dispute else 0)
+        if record.job.state in END_STATES:
+            assert record.credited() == record.put_in()
+        assert record.credited() <= record.put_in()
 
 
 @settings(deadline=None, max_examples=30)
@@ -85,19 +81,25 @@ SAID_ONLY = {
     (ev.JobRejected, "reason"),
     (ev.JobFailed, "report"),  # of a fault of the node; after a fault with a fee it is found
     (ev.Withdrawn, "to"),
+    (ev.JobDisputed, "judge"),  # found where the judge rules; against the offer in `evidence.judge_checks`
+    (ev.JobDisputed, "evidence"),
+    (ev.DisputeResolved, "reasons"),
     (ev.JobFaulted, "fault"),  # found unless the grant had already ended by another policy fault
     # Found unless a later purchase replaced it; then the offer's term shows it.
     (ev.AccessBought, "last_day"),
 }
 
 
-def hidden(world: World, event: ev.Event) -> bool:
-    """A node's entry that a later one may have replaced: storage keeps the last one of each participant.
+REPLACED = (ev.NodeSet, ev.StatusSet, ev.IssuerSet, ev.AccreditationSet, ev.PausedSet)
 
-    A receipt of that time still shows it, by its signer.
+
+def hidden(world: World, event: ev.Event) -> bool:
+    """An entry that a later one may have replaced: storage keeps the last one of each.
+
+    A receipt of that time still shows its node, by its signer; a purchase the status and the accreditation.
     """
     later = world.events[world.events.index(event) + 1 :]
-    return isinstance(event, ev.NodeSet) and any(isinstance(item, ev.NodeSet) for item in later)
+    return isinstance(event, REPLACED) and any(type(item) is type(event) for item in later)
 
 
 def idle(world: World, event: ev.Event) -> bool:

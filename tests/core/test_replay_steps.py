@@ -12,78 +12,69 @@ from marketplace.core import events as ev
 from marketplace.core.eip712 import ZERO_ADDRESS
 from marketplace.core.ids import Kind, asset_id
 from marketplace.core.job import TRANSITIONS, Action, Receipt, State
-from marketplace.core.ledger import Ledger, Node
-from marketplace.core.replay import replay
+from marketplace.core.ledger import Node
 from marketplace.errors import InputError
-from tests.core.world import PEOPLE, RULES, World, address, digest
+from tests.core.registers import ARBITER, LIMITS, PEOPLE, RULES, address, digest
+from tests.core.replayed import fold, storage
+from tests.core.world import World, begun
+
+SITUATIONS = [*(state.name for state in State), "disputed_fault"]
+"""The states of the table: a dispute about a fault ends otherwise than one about a receipt."""
 
 
-def fold(world: World) -> Ledger:
-    return replay(world.events, rules=RULES, times=world.times)
-
-
-def storage(ledger: Ledger) -> dict[str, Any]:
-    """All that the contracts' views would show."""
-    return {
-        "owners": {token: history.now() for token, history in ledger.owners.items()},
-        "metadata": {token: event.metadata for token, event in ledger.published.items()},
-        "epochs": {token: history.now() for token, history in ledger.epochs.items()},
-        "nodes": {who: history.now() for who, history in ledger.nodes.items()},
-        "grants": {key: record.grant for key, record in ledger.grants.items()},
-        "jobs": {name: record.job for name, record in ledger.jobs.items()},
-        "balances": {who: amount for who, amount in ledger.balances.items() if amount},
-        "units": {(token, who): held for token, units in ledger.units.items() for who, held in units.items()},
-        "paused": {contract for contract, paused in ledger.paused.items() if paused},
-        "tokens": ledger.paid_in - ledger.withdrawn,
-    }
-
-
-def begun() -> World:
-    """One dataset, one purchase of two uses, one open job."""
-    world = World()
-    world.publish(PEOPLE[0], 0)
-    world.buy(PEOPLE[1], 1)
-    world.open(PEOPLE[1], 0)
-    return world
-
-
-def job_in(state: State) -> tuple[World, bytes]:
+def job_in(situation: str) -> tuple[World, bytes]:
     """A world whose only job is in that state, within its deadline or window."""
     world = begun()
     name = next(iter(world.jobs))
-    if state is State.none:
-        return world, digest("a job that nobody opened")
-    if state in (State.submitted, State.settled):
-        world.submit("", 0)
-    if state in (State.faulted, State.failed):
-        world.fault("", 0)
-    if state is State.settled:
-        world.settle("", 0)
-    if state is State.failed:
-        world.now += RULES.window + 1
-        world.finish_fault("", 0)
-    if state is State.expired:
-        world.now += RULES.job_time + 1
-    if state in (State.rejected, State.expired):
-        world.end("", 1)
+    match situation:
+        case "none":
+            return world, digest("a job that nobody opened")
+        case "submitted" | "settled" | "disputed" | "refunded" | "split":
+            world.submit("", 0)
+        case "faulted" | "failed" | "disputed_fault":
+            world.fault("", 0)
+        case "rejected":
+            world.end("", 1)
+        case "expired":
+            world.now += LIMITS.job_time + 1
+            world.end("", 1)
+    match situation:
+        case "settled":
+            world.settle("", 0)
+        case "failed":
+            world.now += LIMITS.window + 1
+            world.finish_fault("", 0)
+        case "disputed" | "disputed_fault" | "refunded" | "split":
+            world.dispute("", 2)
+    if situation in ("refunded", "split"):
+        world.rule("", 1 if situation == "refunded" else 2)
     return world, name
 
 
-def step_event(world: World, name: bytes, action: Action) -> None:
+def step_event(world: World, name: bytes, action: Action, state: State) -> None:
     """Emits what the contract would for that action, whether or not it may come."""
+    if state in (State.faulted, State.disputed) and action is Action.finalise:
+        end_event(world, name, state)
+    elif action is Action.dispute or action.startswith("resolve"):
+        dispute_event(world, name, action, state)
+    else:
+        trade_event(world, name, action)
+
+
+def trade_event(world: World, name: bytes, action: Action) -> None:
     job = next(iter(world.jobs.values()))
-    price = job["price"]
-    until = world.now + RULES.window
+    price, provider = job["price"], job["provider"]
+    until = world.now + LIMITS.window
     receipt = Receipt(name, digest("in"), digest("out"), keccak(b"key"), digest("env"), 0, 1, 2)
     request = job["request"]
-    opened = [request.algorithm, request.spec, price, world.now + RULES.job_time]
+    opened = [request.algorithm, request.spec, price, world.now + LIMITS.job_time]
     match action:
         case Action.open_job:
-            world.market(ev.JobOpened, name, job["provider"], request.buyer, request.offer_digest, 0, *opened)
+            world.market(ev.JobOpened, name, provider, request.buyer, request.offer_digest, 0, *opened)
         case Action.submit:
             world.market(ev.ReceiptSubmitted, name, receipt, bytes(65), b"key", until)
         case Action.accept | Action.finalise:
-            world.market(ev.JobSettled, name, job["provider"], price)
+            world.market(ev.JobSettled, name, provider, price)
         case Action.reject:
             world.market(ev.JobRejected, name, digest("reason"), price)
         case Action.fail_node:
@@ -92,31 +83,60 @@ def step_event(world: World, name: bytes, action: Action) -> None:
             fault = 1 if action is Action.fail_algorithm else 2
             world.market(ev.JobFaulted, name, fault, price // 10, price - price // 10, digest("r"), until)
         case Action.expire:
-            world.market(ev.JobExpired, name, price)
+            taken = world.slash(provider, LIMITS.expiry_penalty)
+            world.market(ev.JobExpired, name, price, taken, same=True)
+
+
+def end_event(world: World, name: bytes, state: State) -> None:
+    job = next(iter(world.jobs.values()))
+    if state is State.faulted:
+        world.market(ev.JobFailed, name, job["price"], 0, job["receipt"])
+    else:
+        world.market(ev.DisputeLapsed, name, job["price"], LIMITS.challenge_bond)
+
+
+def dispute_event(world: World, name: bytes, action: Action, state: State) -> None:
+    job = next(iter(world.jobs.values()))
+    price, half = job["price"], job["price"] // 2
+    rest, said = LIMITS.challenge_bond - LIMITS.judge_fee, (LIMITS.judge_fee, digest("reasons"))
+    match action:
+        case Action.dispute:
+            until, faulted = world.now + LIMITS.dispute_time, state is State.faulted
+            world.market(ev.JobDisputed, name, 2, faulted, ARBITER, digest("evidence"), until)
+        case Action.resolve_pay:
+            world.market(ev.DisputeResolved, name, ARBITER, 0, price + rest, 0, *said)
+        case Action.resolve_refund:
+            taken = world.slash(job["provider"], price)
+            world.market(ev.DisputeResolved, name, ARBITER, 1, 0, price + rest + taken, *said, same=True)
+        case Action.resolve_split:
+            world.market(ev.DisputeResolved, name, ARBITER, 2, half, price - half + rest, *said)
 
 
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("action", Action)
-@pytest.mark.parametrize("state", State)
-def test_a_step_is_taken_exactly_where_the_table_allows_it(state: State, action: Action, late: bool) -> None:
-    world, name = job_in(state)
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_a_step_is_taken_exactly_where_the_table_allows_it(
+    situation: str, action: Action, late: bool
+) -> None:
+    world, name = job_in(situation)
+    state = State.disputed if situation == "disputed_fault" else State[situation]
     if late:
         world.now = max(job["until"] for job in world.jobs.values()) + 1
     before = fold(world)
     assert before.findings == []
-    step_event(world, name, action)
+    step_event(world, name, action, state)
     after = fold(world)
-    if action in (Action.accept, Action.finalise):  # one event stands for both
-        action = Action.accept if state is State.submitted and not late else Action.finalise
+    if state is State.submitted and action in (Action.accept, Action.finalise):  # one event stands for both
+        action = Action.finalise if late else Action.accept
     move = TRANSITIONS.get((state, action))
     allowed = move is not None and move.late in (None, late)
     if (state, action) == (State.none, Action.open_job):
         allowed = False  # the name is not the hash of any request
-    if (state, action) == (State.faulted, Action.finalise):
-        allowed = False  # its event is JobFailed, not JobSettled
     if allowed:
+        dispute = before.jobs[name].dispute
         assert after.findings == []
-        assert after.jobs[name].job.state is move.to
+        assert move is not None
+        assert after.jobs[name].job.state is move.end(dispute)
     else:
         assert len(after.findings) == 1
         assert storage(after) == storage(before)
@@ -132,7 +152,7 @@ def test_an_unfinished_publication_is_found() -> None:
 
 
 def test_a_model_without_credits_is_found() -> None:
-    world, _ = job_in(State.settled)
+    world, _ = job_in("settled")
     world.register("", 0)
     assert fold(world).findings == []
     world.events.pop()
@@ -175,7 +195,7 @@ def test_a_fee_above_a_fifth_is_refused() -> None:
     world = begun()
     name, job = next(iter(world.jobs.items()))
     fee = job["price"] // 5 + 1
-    world.market(ev.JobFaulted, name, 1, fee, job["price"] - fee, digest("r"), world.now + RULES.window)
+    world.market(ev.JobFaulted, name, 1, fee, job["price"] - fee, digest("r"), world.now + LIMITS.window)
     assert fold(world).findings[0].rule == "a failure fee is at most a fifth"
 
 
@@ -208,7 +228,8 @@ LIES = [
     (ev.JobSettled, "provider", PEOPLE[1], "a settled job pays its provider"),
     (ev.CreditsMinted, "units", 1, "a model has a fixed number of credits"),
     (ev.CreditsMinted, "account", PEOPLE[1], "credits go to the job's provider"),
-    (ev.AccessBought, "uses", 0, "a purchase has uses and a provider"),
+    (ev.AccessBought, "uses", 0, "a purchase has uses"),
+    (ev.AccessBought, "provider", PEOPLE[2], "who sells is the asset's owner"),
     (ev.AccessBought, "last_day", 1, "a purchase fits its term"),
     (ev.AssetPublished, "owner", PEOPLE[3], "the publisher owns the asset"),
 ]
@@ -218,7 +239,7 @@ LIES = [
 def test_a_lie_about_a_step_is_named_by_the_rule_it_breaks(
     kind: Any, field: str, value: Any, rule: str
 ) -> None:
-    world, _ = job_in(State.settled)
+    world, _ = job_in("settled")
     world.register("", 0)
     place = next(place for place, event in enumerate(world.events) if isinstance(event, kind))
     world.events[place] = replace(world.events[place], **{field: value})

@@ -14,17 +14,13 @@ from marketplace.core.announced import MAX_ANNOUNCED
 from marketplace.core.approvals import algorithm_checks
 from marketplace.core.cid import Cid
 from marketplace.core.ids import Did
-from marketplace.core.ledger import Ledger
 from marketplace.core.offer import Approval, Signed
 from marketplace.core.outputs import job_claims, receipt_checks
-from marketplace.core.replay import replay
 from marketplace.core.terms import CustomAlgorithms, Terms
 from marketplace.errors import NotFoundError
-from tests.core.world import PEOPLE, RULES, World, digest
-
-
-def fold(world: World) -> Ledger:
-    return replay(world.events, rules=RULES, times=world.times)
+from tests.core.registers import PEOPLE, RULES, digest
+from tests.core.replayed import fold
+from tests.core.world import World
 
 
 def getter(blocks: dict[Cid, bytes]) -> Callable[[Cid], bytes]:
@@ -45,6 +41,7 @@ def opened() -> tuple[World, bytes]:
     """A dataset of OWNER, its node NODE, one open job of BUYER."""
     world = World()
     world.publish(OWNER.address, 0)
+    world.deposit(OWNER.address, 0)
     token = next(iter(world.owners))
     offer, buyer = digest("offer"), BUYER.address
     last = world.now // 86_400
@@ -52,7 +49,7 @@ def opened() -> tuple[World, bytes]:
     world.grants[offer, buyer] = {
         "provider": OWNER.address, "price": 5, "paid": 1, "opened": 0, "last": last, "asset": token,
     }  # fmt: skip
-    world.emit(ev.NodeSet, RULES.participants, OWNER.address, NODE.address, digest("key"), 1)
+    world.emit(ev.NodeSet, RULES.participants, OWNER.address, NODE.address, digest("key"), 1, 3)
     world.open(buyer, 0)
     return world, next(iter(world.jobs))
 
@@ -73,7 +70,7 @@ def signature_line(world: World, name: bytes) -> Any:
 
 
 def rotate(world: World, node: str) -> None:
-    world.emit(ev.NodeSet, RULES.participants, OWNER.address, node, digest("key"), 1)
+    world.emit(ev.NodeSet, RULES.participants, OWNER.address, node, digest("key"), 1, 3)
 
 
 def test_the_receipt_of_a_rotated_key_is_named_with_both_keys() -> None:

@@ -117,18 +117,17 @@ def test_unused_uses_come_back_only_once_the_access_has_ended(stall: Stall, buye
     (access,) = purchase.accesses(chain, address)
     assert not purchase.has_ended(access.grant, chain.block_time())
     with pytest.raises(RefusedError):
-        purchase.claim_unused(chain, buyer.account, access, address)
+        purchase.claim_unused(chain, buyer.account, access, stall.dataset.offer)
     report = b"\3" * 32  # a breach of policy ends the grant
     arguments = (request.to_tuple(), stall.dataset.offer.to_tuple(), 2, report)
     chain.send("Market", "fail", arguments, stall.works.hot)
     (access,) = purchase.accesses(chain, address)
     assert purchase.has_ended(access.grant, chain.block_time())
-    anyone = stall.town.market.account("somebody who pays the gas")
-    _, amount = purchase.claim_unused(chain, anyone, access, address)
+    _, amount = purchase.claim_unused(chain, buyer.account, access, stall.dataset.offer)
     assert amount == 2 * PRICE
     assert chain.balance(address) == 2 * PRICE + PRICE * 9 // 10
     with pytest.raises(RefusedError):
-        purchase.claim_unused(chain, buyer.account, access, address)
+        purchase.claim_unused(chain, buyer.account, access, stall.dataset.offer)
 
 
 def test_what_is_owed_is_paid_out_once_and_to_whomever_the_owner_names(stall: Stall, buyer: Buyer) -> None:

@@ -33,7 +33,8 @@ def approval_of(town: Town, offer: Offer, algorithm: bytes, **changes: object) -
 def spoil(town: Town) -> Spoilt:
     market, chain, salt = town.market, town.market.chain, b"\x08" * 32
     stranger = market.account("stranger")
-    chain.send("ParticipantRegistry", "setNode", (market.node.address, b"\7" * 32), market.provider)
+    chain.send("ParticipantRegistry", "setNode", (market.node.address, b"\7" * 32, 0), market.provider)
+    market.pledge(market.provider)
     listing, terms = listed(town, salt)
     for document in (listing.to_bytes(), terms.to_bytes()):
         put_block(town.store, document)
@@ -83,7 +84,7 @@ def spoil(town: Town) -> Spoilt:
     submit(town, jobs["another job's output"], listing, output_of(town, jobs["another input"]))
 
     # The node's key is rotated and the asset given away: what was signed before still stands.
-    chain.send("ParticipantRegistry", "setNode", (stranger.address, b"\x09" * 32), market.provider)
+    chain.send("ParticipantRegistry", "setNode", (stranger.address, b"\x09" * 32, 0), market.provider)
     asset = offer.asset_id
     chain.send(
         "AssetRegistry", "transferFrom", (market.provider.address, stranger.address, asset), market.provider

@@ -42,6 +42,7 @@ from marketplace.core.offer import Approval, Offer, Release, Signed
 from marketplace.core.spec import AlgorithmReference, FailureReport, ModelCard, Spec
 from marketplace.core.terms import CustomAlgorithms, Purpose, Terms
 from marketplace.keys import Keyring
+from tests.support.chain import limits_of
 
 OWNER = Account.from_key(b"\x01" * 32)
 DID = Did(31_337, OWNER.address, asset_id(Kind.dataset, OWNER.address, bytes(32)))
@@ -150,8 +151,7 @@ DEPLOYMENT = Deployment(
     chain_id=31_337,
     genesis=b"\x09" * 32,
     first_block=1,
-    window=86_400,
-    job_time=86_400,
+    limits=limits_of(window=86_400, job_time=86_400),
     addresses={name: Account.from_key(bytes([40 + n]) * 32).address for n, name in enumerate(CONTRACTS)},
     code_hashes={name: bytes([n]) * 32 for n, name in enumerate(CONTRACTS)},
 )

@@ -13,14 +13,17 @@ from pathlib import Path
 import pytest
 
 from compute.provider.alone import LOCK, alone_in, alone_with
+from marketplace.chain.contracts import CONTRACTS
 from marketplace.chain.deployment import Deployment
 from marketplace.errors import RefusedError, UnavailableError
+from tests.support.chain import limits_of
 
 ADDRESS = "0x" + "aB" * 20
 HOLDER = """
 import sys, time
 from pathlib import Path
 from compute.provider.alone import alone_in, alone_with
+from marketplace.chain.contracts import CONTRACTS
 from marketplace.chain.deployment import read_deployment
 home = Path(sys.argv[1])
 with alone_in(home), alone_with(sys.argv[2], read_deployment(home / "deployment.json")):
@@ -32,15 +35,13 @@ with alone_in(home), alone_with(sys.argv[2], read_deployment(home / "deployment.
 @pytest.fixture
 def deployment() -> Deployment:
     """A chain that no other test has."""
-    contracts = ("AssetRegistry", "ParticipantRegistry", "Market", "ContributionCredits", "TestEuro")
     return Deployment(
         chain_id=31_337,
         genesis=os.urandom(32),
-        addresses=dict.fromkeys(contracts, "0x" + "11" * 20),
-        code_hashes=dict.fromkeys(contracts, b"\1" * 32),
+        addresses=dict.fromkeys(CONTRACTS, "0x" + "11" * 20),
+        code_hashes=dict.fromkeys(CONTRACTS, b"\1" * 32),
         first_block=0,
-        window=60,
-        job_time=60,
+        limits=limits_of(),
     )
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from compute.provider.journal import Step
 from compute.sandbox import Sandbox, most_memory
 from marketplace.core import bundle, envelope
 from marketplace.core.canonical import canonical, sha256
@@ -23,6 +22,7 @@ from marketplace.core.events import AssetPublished, JobRejected
 from marketplace.core.job import Request, State
 from marketplace.core.offer import Offer
 from marketplace.core.policy import CustomAlgorithms, Purpose
+from marketplace.errors import RefusedError
 from marketplace.storage import put_block, put_file
 from tests.support.buyers import Buyer, await_state, new_buyer, note, rejection
 from tests.support.catalogue import Town
@@ -251,8 +251,8 @@ def test_a_file_of_exabytes_in_a_few_blocks_is_rejected_at_once(shop: Shop) -> N
 # Jobs that are none of ours
 
 
-def test_a_job_on_a_strangers_asset_that_names_this_provider_costs_the_node_nothing(shop: Shop) -> None:
-    """Anyone who owns an asset can sign an offer that names any provider, and open jobs on it for nothing."""
+def test_nobody_puts_this_node_to_work_by_an_offer_for_an_asset_of_their_own(shop: Shop) -> None:
+    """Else its bond would pay for jobs that it never agreed to."""
     town, chain = shop.town, shop.town.market.chain
     stranger = town.market.account("a stranger with an asset")
     sent = chain.send("AssetRegistry", "publish", (1, b"\x51" * 32, b"\x52" * 32), stranger)
@@ -260,14 +260,21 @@ def test_a_job_on_a_strangers_asset_that_names_this_provider_costs_the_node_noth
     forged = Offer(
         asset, shop.works.owner.address, price=0, max_uses=100, valid_until=chain.block_time() + 3_600
     )
-    digest = town.announce(forged, by=stranger)
-    chain.send("Market", "buy", (forged.to_tuple(), town.market.sign(forged, stranger), 2), stranger)
-    ether = chain.ether(shop.works.hot.address)
-    request = Request(digest, stranger.address, 0, b"\x53" * 32, b"\x54" * 32)
-    chain.send("Market", "openJob", (digest, 0, request.algorithm, request.spec), stranger)
-    shop.works.await_step(request, Step.done)
-    assert chain.job(request.job_id).state is State.open
-    assert chain.ether(shop.works.hot.address) == ether
+    with pytest.raises(RefusedError, match="does not own the asset"):
+        chain.send("Market", "buy", (forged.to_tuple(), town.market.sign(forged, stranger), 2), stranger)
+
+
+def test_a_job_on_a_dataset_of_the_owner_that_is_not_in_this_vault_is_rejected(shop: Shop) -> None:
+    town, chain, owner = shop.town, shop.town.market.chain, shop.works.owner
+    sent = chain.send("AssetRegistry", "publish", (1, b"\x55" * 32, b"\x52" * 32), owner)
+    asset = next(event.asset_id for event in sent.events if isinstance(event, AssetPublished))
+    offer = Offer(asset, owner.address, price=0, max_uses=100, valid_until=chain.block_time() + 3_600)
+    digest = town.announce(offer, by=owner)
+    buyer = town.market.account("a buyer of what lies elsewhere")
+    chain.send("Market", "buy", (offer.to_tuple(), town.market.sign(offer, owner), 2), buyer)
+    request = Request(digest, buyer.address, 0, b"\x53" * 32, b"\x54" * 32)
+    chain.send("Market", "openJob", (digest, 0, request.algorithm, request.spec), buyer)
+    assert rejection(town, request) == "dataset-not-here"
 
 
 def test_what_a_buyer_wrote_reaches_the_owners_terminal_without_control_characters(

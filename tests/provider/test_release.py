@@ -387,6 +387,19 @@ def test_cells_survive_the_rewriting_of_a_table(tmp_path: Path) -> None:
     assert released(tmp_path, Format.CSV, clean) == clean
 
 
+@pytest.mark.parametrize("header", [b"id,a", b"time,load", b"index", b"title,x", b"timestamp"])
+def test_a_table_whose_header_begins_as_a_pickle_could_is_released(tmp_path: Path, header: bytes) -> None:
+    data = header + b"\n" + b",".join([b"1"] * (header.count(b",") + 1)) + b"\n"
+    assert released(tmp_path, Format.CSV, data) == data
+
+
+@pytest.mark.parametrize("data", [b"cos\nsystem\n(S'x'\ntR.", b"(S'x'\nios\nsystem\n.", b"ios\nsystem\n"])
+def test_a_table_that_pickle_would_call_code_from_is_refused(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "t.csv").write_bytes(data)
+    with pytest.raises(ReleaseRefused):
+        review(tmp_path, declare(("t.csv", Format.CSV)), opaque_allowed=False)
+
+
 FUZZED = [Format.SAFETENSORS, Format.JSON, Format.PNG, Format.CSV]
 
 

@@ -126,7 +126,8 @@ def listed(town: Town, salt: bytes) -> tuple[Listing, Terms]:
 def live(town: Town) -> Past:
     """Lives through it all."""
     market, chain, salt = town.market, town.market.chain, b"\7" * 32
-    chain.send("ParticipantRegistry", "setNode", (market.node.address, b"\7" * 32), market.provider)
+    chain.send("ParticipantRegistry", "setNode", (market.node.address, b"\7" * 32, 0), market.provider)
+    market.pledge(market.provider)
     listing, terms = listed(town, salt)
     for document in (listing.to_bytes(), terms.to_bytes()):
         put_block(town.store, document)

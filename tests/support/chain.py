@@ -12,18 +12,20 @@ from eth_account.signers.local import LocalAccount
 from eth_typing import Hash32
 from eth_utils.crypto import keccak
 
+from marketplace import bonds
 from marketplace.chain.client import ETHER, Chain
-from marketplace.chain.deploy import deploy
-from marketplace.chain.embedded import EmbeddedChain, fund
+from marketplace.chain.deploy import Powers, deploy
+from marketplace.chain.embedded import EURO, EmbeddedChain, fund
 from marketplace.core.eip712 import Struct
 from marketplace.core.events import AssetPublished
 from marketplace.core.job import Receipt, Request
+from marketplace.core.limits import Limits
 from marketplace.core.offer import Offer
 
 
 @dataclass(frozen=True)
 class RunningMarket:
-    """What a test needs of a chain. deployer is the pauser too."""
+    """What a test needs of a chain. deployer governs, pauses and trusts issuers too."""
 
     embedded: EmbeddedChain
     chain: Chain
@@ -42,10 +44,17 @@ class RunningMarket:
         return bytes(account.unsafe_sign_hash(Hash32(struct.digest(self.chain.domain))).signature)
 
     def publish(self, salt: bytes, metadata: bytes = bytes(31) + b"\1") -> int:
-        """A dataset of the provider, whose node is set; returns its token id."""
-        self.chain.send("ParticipantRegistry", "setNode", (self.node.address, b"\7" * 32), self.provider)
+        """A dataset of the provider, whose node and bond are set; returns its token id."""
+        self.chain.send("ParticipantRegistry", "setNode", (self.node.address, b"\7" * 32, 0), self.provider)
+        self.pledge(self.provider)
         sent = self.chain.send("AssetRegistry", "publish", (1, salt, metadata), self.provider)
         return next(event.asset_id for event in sent.events if isinstance(event, AssetPublished))
+
+    def pledge(self, provider: LocalAccount) -> None:
+        """Fills the provider's bond up."""
+        if missing := bonds.missing(self.chain, provider.address):
+            fund(self.chain, provider.address, -(-missing // EURO))
+            bonds.deposit(self.chain, provider, missing)
 
     def offer(self, asset: int, **changes: Any) -> Offer:
         """An offer of the provider that stands for a day: ten uses at 2 euros, a failure fee of 10 %."""
@@ -82,15 +91,28 @@ def account_named(name: str) -> LocalAccount:
     return account
 
 
+def limits_of(*, window: int = 3, job_time: int = 600, dispute_time: int = 600) -> Limits:
+    """Times in seconds; a bond of 100 euros, a penalty of 1, a stake of 10, a judge's fee of 4."""
+    return Limits(window, job_time, dispute_time, 100 * EURO, EURO, 10 * EURO, 4 * EURO)
+
+
+def powers_of(account: LocalAccount) -> Powers:
+    """One account that governs, pauses and trusts issuers, all without a delay."""
+    return Powers(account.address, account.address, account.address, 0)
+
+
 @contextmanager
-def running_market(*, window: int = 3, job_time: int = 600, euros: int = 1_000) -> Iterator[RunningMarket]:
-    """A fresh chain with everything deployed. window, job_time: seconds. euros: what the buyer holds."""
+def running_market(
+    *, window: int = 3, job_time: int = 600, dispute_time: int = 600, euros: int = 1_000
+) -> Iterator[RunningMarket]:
+    """A fresh chain with everything deployed. window, job_time, dispute_time: seconds. euros: what the buyer holds."""
     names = ("deployer", "provider", "node", "buyer")
     deployer, provider, node, buyer = (account_named(name) for name in names)
     with EmbeddedChain() as embedded:
         for account in (deployer, provider, node, buyer):
             embedded.faucet(account.address, 100 * ETHER)
-        deployment = deploy(embedded.url, deployer, window=window, job_time=job_time, pauser=deployer.address)
+        limits = limits_of(window=window, job_time=job_time, dispute_time=dispute_time)
+        deployment = deploy(embedded.url, deployer, limits=limits, powers=powers_of(deployer))
         with Chain(embedded.url, deployment, confirmations=1, timeout=20) as chain:
             fund(chain, buyer.address, euros)
             yield RunningMarket(embedded, chain, deployer, provider, node, buyer)

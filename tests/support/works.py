@@ -135,9 +135,9 @@ class Works:
         return self.town.market.chain
 
     def register(self, hot: LocalAccount | None = None) -> None:
-        self.chain.send(
-            "ParticipantRegistry", "setNode", ((hot or self.hot).address, self.public), self.owner
-        )
+        entry = ((hot or self.hot).address, self.public, int(self.sandbox.probe()))
+        self.chain.send("ParticipantRegistry", "setNode", entry, self.owner)
+        self.town.market.pledge(self.owner)
 
     @property
     def publisher(self) -> Publisher:

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+
+import {IEscrow} from "../interfaces/IEscrow.sol";
+
+/// @title The money of the Market: balances and bonds. See IEscrow, which says what every call does.
+abstract contract Escrow is IEscrow {
+    using SafeERC20 for IERC20;
+
+    IERC20 public immutable token;
+    /// @inheritdoc IEscrow
+    uint48 public immutable minBond;
+    /// @inheritdoc IEscrow
+    uint40 public immutable unbondingTime;
+
+    /// @inheritdoc IEscrow
+    mapping(address account => uint256) public balanceOf;
+    mapping(address provider => Bond) private _bonds;
+
+    constructor(IERC20 token_, uint48 minBond_, uint40 unbondingTime_) {
+        token = token_;
+        minBond = minBond_;
+        unbondingTime = unbondingTime_;
+    }
+
+    /// @inheritdoc IEscrow
+    function withdraw(address to) external {
+        // Check:
+        if (to == address(0) || to == address(this)) revert Market_BadRecipient(to);
+        uint256 amount = balanceOf[msg.sender];
+        if (amount == 0) revert Market_NothingOwed(msg.sender);
+
+        // Effect:
+        balanceOf[msg.sender] = 0;
+        emit Withdrawn(msg.sender, to, amount);
+
+        // Interaction:
+        token.safeTransfer(to, amount);
+    }
+
+    /// @inheritdoc IEscrow
+    function depositBond(uint48 amount) external {
+        // Effect:
+        _bonds[msg.sender].staked += amount;
+        emit BondDeposited(msg.sender, amount);
+
+        // Interaction:
+        token.safeTransferFrom(msg.sender, address(this), amount);
+    }
+
+    /// @inheritdoc IEscrow
+    function startUnbonding(uint48 amount) external {
+        // Check:
+        Bond memory bond = _bonds[msg.sender];
+        if (amount == 0 || amount > bond.staked) revert Market_BondTooSmall(msg.sender, bond.staked, amount);
+
+        // Effect:
+        uint40 leavesAt = uint40(block.timestamp) + unbondingTime;
+        _bonds[msg.sender] = Bond(bond.staked - amount, bond.leaving + amount, leavesAt);
+        emit UnbondingStarted(msg.sender, amount, leavesAt);
+    }
+
+    /// @inheritdoc IEscrow
+    function releaseBond(address provider) external {
+        // Check:
+        Bond memory bond = _bonds[provider];
+        if (bond.leaving == 0) revert Market_NothingLeaves(provider);
+        if (block.timestamp <= bond.leavesAt) revert Market_BondLeavesLater(provider, bond.leavesAt);
+
+        // Effect:
+        _bonds[provider] = Bond(bond.staked, 0, 0);
+        balanceOf[provider] += bond.leaving;
+        emit BondReleased(provider, bond.leaving);
+    }
+
+    /// @inheritdoc IEscrow
+    function bondOf(address provider) public view returns (Bond memory) {
+        return _bonds[provider];
+    }
+
+    function _isBonded(address provider) internal view returns (bool) {
+        return _bonds[provider].staked >= minBond;
+    }
+
+    /// @dev Takes up to `amount` from the bond, what is staked first; the caller credits what was taken.
+    function _slashUpTo(address provider, uint48 amount) internal returns (uint48 taken) {
+        Bond memory bond = _bonds[provider];
+        uint48 fromStaked = _min(amount, bond.staked);
+        uint48 fromLeaving = _min(amount - fromStaked, bond.leaving);
+        taken = fromStaked + fromLeaving;
+        if (taken == 0) return 0;
+        _bonds[provider] = Bond(bond.staked - fromStaked, bond.leaving - fromLeaving, bond.leavesAt);
+        emit BondSlashed(provider, fromStaked, fromLeaving);
+    }
+
+    function _min(uint48 one, uint48 other) internal pure returns (uint48) {
+        return one < other ? one : other;
+    }
+}

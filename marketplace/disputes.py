@@ -1,0 +1,90 @@
+"""Disputing a receipt or a fault before the judge that the offer names, and judging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eth_account.signers.local import LocalAccount
+
+from marketplace.bonds import require_funds
+from marketplace.chain.client import Chain, Sent
+from marketplace.core.canonical import canonical
+from marketplace.core.eip712 import ZERO_ADDRESS
+from marketplace.core.job import Ground, Request, Ruling, State
+from marketplace.core.offer import Offer
+from marketplace.core.readable import instant
+from marketplace.errors import RefusedError
+from marketplace.storage import ContentStore, put_block
+
+_WORDS_MOST = 4_000
+"""Characters of a statement."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A job, and the offer that names who judges it."""
+
+    request: Request
+    offer: Offer
+
+    def judge(self, ground: Ground) -> str:
+        """Raises RefusedError where the offer names nobody for this ground."""
+        judge = self.offer.arbiter if ground is Ground.other else self.offer.verifier
+        if judge == ZERO_ADDRESS:
+            raise RefusedError(
+                "the offer names nobody who judges that",
+                got=ground.name,
+                do="Disputes can be had only where the offer that was bought names a judge.",
+            )
+        return judge
+
+
+def dispute(
+    chain: Chain, store: ContentStore, account: LocalAccount, case: Case, ground: Ground, words: str
+) -> Sent:
+    """The buyer stakes the challenger's bond and names a ground. words: the statement, a block of the shared store.
+
+    Raises RefusedError where nothing can be disputed now, before anything is sent.
+    """
+    case.judge(ground)
+    job = chain.job(case.request.job_id)
+    if job.state not in (State.submitted, State.faulted):
+        raise RefusedError(
+            "only a result or a fault can be disputed",
+            got=f"a job that is {job.state.name}",
+            expected="one that is submitted or faulted",
+        )
+    if chain.block_time() > job.until:
+        raise RefusedError("the window is over", got=instant(chain.block_time()), expected=instant(job.until))
+    stake = chain.deployment.limits.challenge_bond
+    require_funds(chain, account.address, stake)
+    statement = _put_statement(store, words)
+    chain.send("TestEuro", "approve", (chain.deployment.market, stake), account)
+    arguments = (case.request.to_tuple(), case.offer.to_tuple(), int(ground), statement)
+    return chain.send("Market", "dispute", arguments, account)
+
+
+def resolve(
+    chain: Chain, store: ContentStore, account: LocalAccount, case: Case, ruling: Ruling, words: str
+) -> Sent:
+    """The judge rules. words: the reasons. Raises RefusedError unless the account is the judge of a running dispute."""
+    job = chain.job(case.request.job_id)
+    if job.state is not State.disputed:
+        raise RefusedError("the job is not disputed", got=f"a job that is {job.state.name}")
+    judge = case.judge(chain.dispute(case.request.job_id).ground)
+    if judge != account.address:
+        raise RefusedError("another one judges this job", got=account.address, expected=judge)
+    reasons = _put_statement(store, words)
+    arguments = (case.request.to_tuple(), case.offer.to_tuple(), int(ruling), reasons)
+    return chain.send("Market", "resolve", arguments, account)
+
+
+def _put_statement(store: ContentStore, words: str) -> bytes:
+    """The digest of what was said; 32 zero bytes where nothing was."""
+    if not words:
+        return bytes(32)
+    if len(words) > _WORDS_MOST:
+        raise RefusedError(
+            "the statement is too long", got=len(words), expected=f"<= {_WORDS_MOST} characters"
+        )
+    return put_block(store, canonical({"version": 1, "statement": words})).digest
