@@ -2,7 +2,7 @@ import { createRequire } from "node:module";
 
 const require = createRequire(import.meta.url);
 // The slow suite asks for more: STEELYARD_FUZZ_RUNS=5000.
-const runs = Number(process.env.STEELYARD_FUZZ_RUNS ?? 256);
+const runs = Number(process.env.STEELYARD_FUZZ_RUNS ?? 96);
 
 export default {
   solidity: {

@@ -147,6 +147,7 @@ def test_a_signal_ends_the_process_although_streams_are_open(town: Town, tmp_pat
         assert (process.returncode, errors) == (0, "")
 
 
+@pytest.mark.slow
 def test_while_the_chain_is_silent_the_hub_says_so_and_serves_what_it_has(town: Town, tmp_path: Path) -> None:
     asset = town.publish(b"\3" * 32)
     with (

@@ -20,7 +20,7 @@ PROGRAM = Path(__file__).with_name("indexer_that_hangs.py")
 ROOT = PROGRAM.parents[2]
 
 
-@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("batch", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_kill_in_the_middle_of_a_batch_loses_nothing(
     town: Town, database: Database, tmp_path: Path, batch: int
 ) -> None:

@@ -25,7 +25,13 @@ def careful(town: Town) -> Iterator[Chain]:
         yield chain
 
 
-@pytest.mark.parametrize("depth", range(1, 2 * CONFIRMATIONS + 1))
+@pytest.mark.parametrize(
+    "depth",
+    [
+        pytest.param(depth, marks=() if depth == CONFIRMATIONS + 1 else pytest.mark.slow)
+        for depth in range(1, 2 * CONFIRMATIONS + 1)
+    ],
+)
 def test_a_reorganisation_of_any_depth_leaves_what_the_chain_says(
     town: Town, careful: Chain, database: Database, tmp_path: Path, depth: int
 ) -> None:
