@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from marketplace.chain.client import Chain
 from marketplace.core.dataset import Listing
+from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32
 from marketplace.core.events import AssetPublished, JobOpened, OfferAnnounced
-from marketplace.core.ids import Did, Kind, kind_of
+from marketplace.core.ids import Did, Kind, Status, kind_of
 from marketplace.core.job import Request
 from marketplace.core.offer import Offer, Signed
 from marketplace.core.policy import Terms
@@ -133,7 +134,7 @@ def read_offer(chain: Chain, store: ContentStore, event: OfferAnnounced) -> Anno
         raise InputError(
             "the announced digest is another offer's", got=event.offer_digest.hex(), expected=digest.hex()
         )
-    signed.expect(chain.domain, offer.provider)
+    signed.expect(chain.domain, offer.provider, chain.accepts)
     return AnnouncedOffer(offer, digest, signed.signature)
 
 
@@ -154,18 +155,24 @@ def offer_of(chain: Chain, store: ContentStore, digest: bytes) -> AnnouncedOffer
 
 def usable_offer(chain: Chain, store: ContentStore, token: int, buyer: str, now: int) -> AnnouncedOffer:
     """The cheapest offer of an asset that `buyer` can buy at `now` (Unix seconds). Raises RefusedError if none."""
+    status = chain.status(token)
+    if status is not Status.active:
+        raise RefusedError(f"the asset is {status.name}: nothing of it is sold", got=token)
     epoch = chain.epoch(token)
     usable = [
         found
         for found in announced_offers(chain, store, token)
         if found.offer.epoch == epoch
         and found.offer.valid_until >= now
-        and found.offer.buyer in (buyer, "0x" + "0" * 40)
+        and found.offer.buyer in (buyer, ZERO_ADDRESS)
+        and (
+            found.offer.required_role == ZERO_BYTES32 or chain.is_accredited(buyer, found.offer.required_role)
+        )
     ]
     if not usable:
         raise RefusedError(
             "the asset has no offer that you can buy now",
-            do="Ask its provider for one, or pick another dataset.",
+            do="Ask its provider for one, see whether it asks for an accreditation, or pick another dataset.",
         )
     return min(usable, key=lambda found: found.offer.price)
 

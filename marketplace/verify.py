@@ -105,6 +105,7 @@ class _Audit:
         times, blocks = self._times(events)
         yield blocks
         ledger = replay(events, rules=self._chain.deployment.rules, times=times)
+        ledger.contracts = self._chain.accepts
         scope = Scope.of(ledger, subject)
         yield from audit.step_checks(ledger, len(events))
         yield from audit.invariant_checks(ledger)

@@ -141,7 +141,7 @@ def _signed_by(chain: Chain, store: ContentStore, documents: Iterable[bytes], ow
     for document in documents:
         try:
             signed = Signed.parse(get_document(store, document))
-            signed.expect(chain.domain, owner)
+            signed.expect(chain.domain, owner, chain.accepts)
         except SteelyardError:
             continue  # announcing is open to everyone
         yield signed.struct

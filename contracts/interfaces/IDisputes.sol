@@ -15,6 +15,8 @@ import {IMarket} from "./IMarket.sol";
 /// | Split | half each, the odd unit to the buyer | fee to the judge, rest to the buyer | - |
 /// | none in time, `Unavailable` | buyer | buyer | - |
 /// | none in time, other grounds | provider | buyer | - |
+///
+/// Of a fault only the fee is disputed; the rest went back at once. A grant that a policy fault ended stays ended.
 interface IDisputes {
     /// @notice `Unavailable`: the sealed output cannot be fetched. `Malformed`: it opens to something that is no
     /// release. `Other`: whatever the arbiter hears.

@@ -18,6 +18,7 @@ from marketplace.chain.permit import Permit, SignedPermit, sign_permit
 from marketplace.chain.reverts import parse_revert, refusal
 from marketplace.chain.rpc import Failure, Rpc, data, quantity
 from marketplace.chain.search import Query, search
+from marketplace.chain.signers import accepts
 from marketplace.chain.transactions import PATIENCE, Sender
 from marketplace.core.bond import Bond
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, Domain
@@ -167,6 +168,10 @@ class Chain:
         """Sends native coin, for gas. Raises RefusedError where the account holds too little."""
         self._sender.send("a payment of gas", account, to, b"", value=wei)
 
+    def accepts(self, signer: str, digest: bytes, signature: bytes, block: int | None = None) -> bool:
+        """Whether the contract at `signer` takes the signature as its own (ERC-1271); False for an account."""
+        return accepts(self.rpc, signer, digest, signature, block)
+
     # Events
 
     @overload
@@ -274,6 +279,10 @@ class Chain:
     def isolation_of(self, provider: str, *, block: int | None = None) -> int:
         """What the provider says that its node's sandbox reaches, in bits."""
         return int(self.call("ParticipantRegistry", "isolationOf", provider, block=block))
+
+    def is_accredited(self, account: str, role: bytes, *, block: int | None = None) -> bool:
+        """Whether a trusted issuer vouches for the account in the role."""
+        return bool(self.call("ParticipantRegistry", "isAccredited", account, role, block=block))
 
     def units(self, model: int, account: str, *, block: int | None = None) -> int:
         """Credit that the account holds in a model, of `total_units`."""

@@ -59,7 +59,7 @@ def show(context: typer.Context, account: Account, role: Role) -> None:
     """Whether an account is accredited in a role now, and by whom. Exit code 1 where it is not."""
     here = session(context)
     key = (parse_address(account, where="the account"), role_id(role))
-    valid = bool(here.chain.call("ParticipantRegistry", "isAccredited", *key))
+    valid = here.chain.is_accredited(*key)
     issuer, until = here.chain.call("ParticipantRegistry", "accreditationOf", *key)
     found: dict[str, Any] = {"account": account, "role": key[1], "issuer": issuer, "valid_until": until}
     if issuer == ZERO_ADDRESS:

@@ -11,6 +11,7 @@ from marketplace.cli.orderable import orderables
 from marketplace.cli.output import short, table_or
 from marketplace.cli.session import Session, session
 from marketplace.core.dataset import Listing
+from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32
 from marketplace.core.ids import Status
 from marketplace.core.policy import describe
 from marketplace.core.readable import euros, instant
@@ -95,6 +96,7 @@ def show(
         f"for --purpose: {', '.join(_purposes(terms))}",
         "for --algorithm, each parameter as --param name=value:" if algorithms else "no listed algorithm",
         *(line for algorithm in algorithms for line in algorithm.lines()),
+        *_conditions(offers, standing),
         _offer_table(offers, standing),
     ]
     here.output.result(
@@ -102,6 +104,7 @@ def show(
             "id": str(token),
             "did": str(did_of(here.chain, token)),
             "owner": here.chain.owner_of(token),
+            "status": here.chain.status(token).name,
             "listing": listing.to_document(),
             "purposes": _purposes(terms),
             "algorithms": [algorithm.to_json() for algorithm in algorithms],
@@ -130,10 +133,27 @@ def _purposes(terms: Terms | None) -> list[str]:
 
 def _standing(here: Session, token: int, offers: list[AnnouncedOffer]) -> list[str]:
     """For each offer why it cannot be bought; empty where it can."""
-    epoch, now = here.chain.epoch(token), here.chain.block_time()
+    epoch, now, status = here.chain.epoch(token), here.chain.block_time(), here.chain.status(token)
+    if status is not Status.active:
+        return [status.name] * len(offers)
     return [
         "void" if found.offer.epoch != epoch else "ended" if found.offer.valid_until < now else ""
         for found in offers
+    ]
+
+
+def _conditions(offers: list[AnnouncedOffer], standing: list[str]) -> list[str]:
+    """What the cheapest offer that stands says of disputes and of who may buy."""
+    open_ = [found.offer for found, why in zip(offers, standing, strict=True) if not why]
+    if not open_:
+        return []
+    offer = min(open_, key=lambda found: found.price)
+    judges = {"arbiter": offer.arbiter, "verifier": offer.verifier}
+    named = ", ".join(f"{what} {who}" for what, who in judges.items() if who != ZERO_ADDRESS)
+    role = f"buyers need accreditation 0x{offer.required_role.hex()}"
+    return [
+        f"disputes: {named or 'nobody judges them'}",
+        *([role] if offer.required_role != ZERO_BYTES32 else []),
     ]
 
 

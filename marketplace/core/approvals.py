@@ -83,7 +83,9 @@ def _release_check(ledger: Ledger, job_id: bytes, record: JobRecord, get: Get) -
 
 def _of_owner(ledger: Ledger, record: JobRecord, event: ApprovalAnnounced, block: bytes) -> Signed:
     signed = Signed.parse(block)
-    signed.expect(ledger.rules.domain, ledger.owner_at(record.asset_id, event.at))
+    signed.expect(
+        ledger.rules.domain, ledger.owner_at(record.asset_id, event.at), ledger.accepts_at(event.at)
+    )
     return signed
 
 

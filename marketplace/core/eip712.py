@@ -5,7 +5,7 @@ Pure. Source: EIP-712; hashing by eth-account.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -159,6 +159,22 @@ class Struct:
     def signer(self, domain: Domain, signature: bytes) -> str:
         """The checksummed address that signed. Raises IntegrityError where the signature is malformed."""
         return recover(self.digest(domain), signature)
+
+
+Accepts = Callable[[str, bytes, bytes], bool]
+"""Whether the contract at an address (the first) takes a signature over a digest as its own (ERC-1271)."""
+
+
+def require_signer(digest: bytes, signature: bytes, signer: str, accepts: Accepts, *, what: str) -> None:
+    """Raises IntegrityError unless `signer` signed: its key, or, where it is a contract, by its own word."""
+    try:
+        got = recover(digest, signature)
+    except IntegrityError:
+        if accepts(signer, digest, signature):
+            return
+        raise
+    if got != signer and not accepts(signer, digest, signature):
+        raise IntegrityError(f"the {what} is signed by someone else", got=got, expected=signer)
 
 
 def recover(digest: bytes, signature: bytes) -> str:

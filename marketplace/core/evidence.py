@@ -13,7 +13,7 @@ from marketplace.core.audit import Check, Found, Get, Missing, claimed, equal, f
 from marketplace.core.cid import Cid
 from marketplace.core.dataset import Listing
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, recover
-from marketplace.core.events import AccessBought, OfferAnnounced
+from marketplace.core.events import AccessBought, OfferAnnounced, Position
 from marketplace.core.ids import Did
 from marketplace.core.job import Fault, Ground, Ruling
 from marketplace.core.ledger import Accreditation, GrantKey, Ledger, asset_text, grant_text, job_text, show
@@ -72,9 +72,8 @@ def offer_of(ledger: Ledger, key: GrantKey, get: Get) -> tuple[Offer | None, lis
     if not isinstance(offer, Offer):
         return None, []
     checks = [held("offer", subject, compared, True, expected=key[0], got=str(found.cid))]
-    signer = signer_text(key[0], found.value.signature)
     for purchase in record.purchases:
-        checks += _purchase_checks(ledger, subject, offer, signer, purchase)
+        checks += _purchase_checks(ledger, subject, offer, found.value.signature, purchase)
     uses = "uses paid for against the offer's most"
     checks.append(
         held(
@@ -102,7 +101,8 @@ def _announced_offer(ledger: Ledger, key: GrantKey, get: Get) -> Found[Signed] |
 
     def signed_offer(block: bytes, event: OfferAnnounced) -> Signed:
         signed = same_offer(block, event)
-        signed.expect(ledger.rules.domain, ledger.owner_at(first.asset_id, first.at))
+        owner = ledger.owner_at(first.asset_id, first.at)
+        signed.expect(ledger.rules.domain, owner, ledger.accepts_at(first.at))
         return signed
 
     announced = sorted_by_trust(ledger, ledger.offers.get(key[0], []), record.asset_id, record.grant.provider)
@@ -112,11 +112,12 @@ def _announced_offer(ledger: Ledger, key: GrantKey, get: Get) -> Found[Signed] |
 
 
 def _purchase_checks(
-    ledger: Ledger, subject: str, offer: Offer, signer: str, bought: AccessBought
+    ledger: Ledger, subject: str, offer: Offer, signature: bytes, bought: AccessBought
 ) -> Iterator[Check]:
     at, when = bought.at, f"at the purchase in block {bought.at.block}"
     owner = ledger.owner_at(bought.asset_id, at)
     epoch = ledger.epoch_at(bought.asset_id, at)
+    signer = signer_text(ledger, bought.offer_digest, signature, owner, at)
     yield equal(
         "offer signature", subject, f"the offer's signer against the asset's owner {when}", owner, signer
     )
@@ -209,9 +210,12 @@ def judge_checks(ledger: Ledger, job_id: bytes, offer: Offer) -> Iterator[Check]
         yield claimed("ruling", subject, f"the judge ruled {ruling}; reasons", got=record.resolved.reasons)
 
 
-def signer_text(digest: bytes, signature: bytes) -> str:
-    """Who signed a digest; a sentence where the signature is malformed."""
+def signer_text(ledger: Ledger, digest: bytes, signature: bytes, expected: str, at: Position) -> str:
+    """Who signed a digest; `expected` where that is a contract that takes it; a sentence where it is malformed."""
     try:
-        return recover(digest, signature)
+        found = recover(digest, signature)
     except SteelyardError as error:
-        return str(error)
+        found = str(error)
+    if found != expected and ledger.accepts_at(at)(expected, digest, signature):
+        return expected
+    return found

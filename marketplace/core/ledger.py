@@ -7,12 +7,12 @@ every one. Amounts are units of the Market's token.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from marketplace.core.bond import Bond
-from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, Domain
+from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, Accepts, Domain
 from marketplace.core.events import (
     AccessBought,
     ApprovalAnnounced,
@@ -175,6 +175,15 @@ class JobRecord:
         return 0 if self.job.state in END_STATES else self.job.price + self.staked
 
 
+AcceptsAtBlock = Callable[[str, bytes, bytes, int], bool]
+"""As eip712.Accepts, at a block: what nobody but the chain can say."""
+
+
+def _no_contract(signer: str, digest: bytes, signature: bytes, block: int) -> bool:
+    """Without a chain to ask, keys alone sign."""
+    return False
+
+
 @dataclass
 class Ledger:
     """The whole state of the four contracts after the last event, and what was found wrong on the way.
@@ -216,6 +225,15 @@ class Ledger:
     bonded: int = 0
     released: int = 0
     findings: list[Finding] = field(default_factory=list)
+    contracts: AcceptsAtBlock = _no_contract
+
+    def accepts_at(self, position: Position) -> Accepts:
+        """What contracts say of signatures in the block of a log."""
+
+        def accepts(signer: str, digest: bytes, signature: bytes) -> bool:
+            return self.contracts(signer, digest, signature, position.block)
+
+        return accepts
 
     def is_paused(self, contract: str) -> bool:
         return self.paused.get(contract, False)

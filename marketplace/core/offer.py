@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from eth_utils.crypto import keccak
 
 from marketplace.core.canonical import canonical, parse_json
-from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, Domain, Struct
-from marketplace.errors import InputError, IntegrityError
+from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, Accepts, Domain, Struct, require_signer
+from marketplace.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ class Wrap(Struct):
         return cls(asset_id, header, keccak(wrapped_key))
 
 
+_SIGNATURE = re.compile(r"0x(?:[0-9a-f]{2}){1,4096}")
 _SIGNED: dict[str, type[Struct]] = {"Offer": Offer, "Approval": Approval, "Release": Release}
 
 
@@ -146,22 +148,15 @@ class Signed:
         kind, signature = value["type"], value["signature"]
         if not isinstance(kind, str) or kind not in _SIGNED:
             raise InputError("a signed document of an unknown type", got=kind, expected=", ".join(_SIGNED))
-        if not isinstance(signature, str) or len(signature) != 132 or not signature.startswith("0x"):
+        if not isinstance(signature, str) or not _SIGNATURE.fullmatch(signature):
             raise InputError(
-                "a signature does not parse", got=str(signature)[:20], expected="0x and 130 hex digits"
+                "a signature does not parse",
+                got=str(signature)[:20],
+                expected="0x and 130 hex digits, or what a contract takes, up to 8192",
             )
-        try:
-            raw = bytes.fromhex(signature[2:])
-        except ValueError:
-            raw = b""
-        if len(raw) != 65:  # fromhex skips spaces
-            raise InputError("a signature does not parse", expected="0x and 130 hex digits")
-        return cls(_SIGNED[kind].from_json(value["value"]), raw)
+        return cls(_SIGNED[kind].from_json(value["value"]), bytes.fromhex(signature[2:]))
 
-    def expect(self, domain: Domain, signer: str) -> None:
+    def expect(self, domain: Domain, signer: str, accepts: Accepts) -> None:
         """Raises IntegrityError unless `signer` (checksummed) signed it for this domain."""
-        got = self.struct.signer(domain, self.signature)
-        if got != signer:
-            raise IntegrityError(
-                f"the {type(self.struct).__name__} is signed by someone else", got=got, expected=signer
-            )
+        what = type(self.struct).__name__
+        require_signer(self.struct.digest(domain), self.signature, signer, accepts, what=what)

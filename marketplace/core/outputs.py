@@ -48,7 +48,7 @@ def receipt_checks(ledger: Ledger, job_id: bytes, stored: object, listing: Listi
     yield equal("receipt digest", subject, compared, stored, receipt.digest(domain))
     node = ledger.node_at(record.job.provider, event.at).account
     compared = f"the receipt's signer against the provider's node in block {event.at.block}"
-    signer = signer_text(receipt.digest(domain), event.signature)
+    signer = signer_text(ledger, receipt.digest(domain), event.signature, node, event.at)
     yield equal("receipt signature", subject, compared, node, signer)
     compared = "keccak256 of the delivered key against the receipt's keyDigest"
     yield equal("wrapped key", subject, compared, receipt.key_digest, keccak(event.wrapped_key))

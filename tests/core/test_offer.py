@@ -24,6 +24,10 @@ OFFER = Offer(
 STRUCTS = (OFFER, Approval(1 << 248, ADDRESS, b"\1" * 32, True, 5), Release(b"\1" * 32, b"\2" * 32))
 
 
+def no_contract(signer: str, digest: bytes, signature: bytes) -> bool:
+    return False
+
+
 def signed(struct: Any, key: Any = OWNER) -> Signed:
     return Signed(struct, bytes(key.unsafe_sign_hash(struct.digest(DOMAIN)).signature))
 
@@ -34,22 +38,22 @@ def test_a_signed_document_is_read_as_it_was_written(struct: Any) -> None:
     again = Signed.parse(document.to_bytes())
     assert again == document
     assert again.to_bytes() == document.to_bytes()
-    again.expect(DOMAIN, OWNER.address)
+    again.expect(DOMAIN, OWNER.address, no_contract)
 
 
 @pytest.mark.parametrize("struct", STRUCTS)
 def test_a_document_of_another_signer_or_market_is_refused(struct: Any) -> None:
     with pytest.raises(IntegrityError, match="signed by someone else"):
-        signed(struct, OTHER).expect(DOMAIN, OWNER.address)
+        signed(struct, OTHER).expect(DOMAIN, OWNER.address, no_contract)
     with pytest.raises(IntegrityError, match="signed by someone else"):
-        signed(struct).expect(Domain(1, DOMAIN.contract), OWNER.address)
+        signed(struct).expect(Domain(1, DOMAIN.contract), OWNER.address, no_contract)
 
 
 def test_a_signature_of_one_kind_does_not_stand_for_another() -> None:
     release = signed(STRUCTS[2])
     wrap = Wrap(1 << 248, b"\1" * 32, b"\2" * 32)
     with pytest.raises(IntegrityError):
-        Signed(wrap, release.signature).expect(DOMAIN, OWNER.address)
+        Signed(wrap, release.signature).expect(DOMAIN, OWNER.address, no_contract)
 
 
 @settings(deadline=None, max_examples=200)
@@ -59,7 +63,7 @@ def test_a_changed_byte_of_a_document_is_never_the_owners_word(struct: Any, plac
     data[place % len(data)] ^= flip
     try:
         found = Signed.parse(bytes(data))
-        found.expect(DOMAIN, OWNER.address)
+        found.expect(DOMAIN, OWNER.address, no_contract)
     except SteelyardError:
         return
     assert found.struct == struct  # as upper-case digits of the same number
@@ -82,7 +86,10 @@ WRONG = {
     "more fields": changed(more=1),
     "another type's value": changed(type="Release"),
     "no signature": changed(signature=None),
-    "a short signature": changed(signature=HEX[:-2]),
+    "half a byte": changed(signature=HEX[:-1]),
+    "an empty signature": changed(signature="0x"),
+    "a signature in capitals": changed(signature=HEX[:-2] + "AB"),
+    "an endless signature": changed(signature="0x" + "00" * 4_097),
     "a signature without 0x": changed(signature=HEX[2:] + "00"),
     "a signature of spaces": changed(signature="0x" + " " * 130),
     "a signature with spaces": changed(signature=HEX[:-4] + "    "),
@@ -117,3 +124,17 @@ def test_the_failure_fee_is_rounded_down_and_at_most_a_fifth(price: int, bps: in
 
 def test_a_wrap_names_the_key_by_its_hash() -> None:
     assert Wrap.of(5, b"\1" * 32, b"a wrapped key").key_digest == keccak(b"a wrapped key")
+
+
+def test_a_contract_signs_by_its_own_word_and_an_account_by_its_key_alone() -> None:
+    document = Signed(next(iter(STRUCTS)), b"\1" * 200)
+    asked: list[tuple[str, bytes, bytes]] = []
+
+    def says_yes(signer: str, digest: bytes, signature: bytes) -> bool:
+        asked.append((signer, digest, signature))
+        return True
+
+    Signed.parse(document.to_bytes()).expect(DOMAIN, OWNER.address, says_yes)
+    assert asked == [(OWNER.address, document.struct.digest(DOMAIN), b"\1" * 200)]
+    with pytest.raises(IntegrityError):
+        document.expect(DOMAIN, OWNER.address, no_contract)
