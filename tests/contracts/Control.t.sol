@@ -5,6 +5,7 @@ import {IAccessManaged} from "@openzeppelin/contracts/access/manager/IAccessMana
 import {IAccessManager} from "@openzeppelin/contracts/access/manager/IAccessManager.sol";
 
 import {IAssetRegistry} from "../../contracts/interfaces/IAssetRegistry.sol";
+import {IEscrow} from "../../contracts/interfaces/IEscrow.sol";
 import {IMarket} from "../../contracts/interfaces/IMarket.sol";
 import {IParticipantRegistry} from "../../contracts/interfaces/IParticipantRegistry.sol";
 import {Check} from "./Check.sol";
@@ -97,6 +98,38 @@ contract ControlTest is Fixture {
             vm.stopPrank();
         }
         Check.equal(uint8(market.jobOf(jobId).state), uint8(IMarket.State.Open), "the job is as it was");
+    }
+
+    /// @dev What a thief of the node's hot key reaches: answers to jobs that are open, until the owner sets another.
+    function test_aStolenHotKeyAnswersOpenJobsAndReachesNothingElse() external {
+        (bytes32 jobId, IMarket.Request memory request) = openFirst(2);
+        IMarket.Offer memory offer = usualOffer();
+        bytes memory signature = sign(nodeKey, market.digestOf(offer));
+        fund(node, PRICE);
+        vm.startPrank(node);
+        vm.expectPartialRevert(IMarket.Market_WrongSigner.selector);
+        market.buy(offer, signature, 1);
+        vm.expectPartialRevert(IMarket.Market_NotAssetOwner.selector);
+        market.raiseEpoch(asset);
+        vm.expectPartialRevert(IAssetRegistry.AssetRegistry_NotOwner.selector);
+        registry.retire(asset);
+        vm.expectPartialRevert(IEscrow.Market_BondTooSmall.selector);
+        market.startUnbonding(1);
+        vm.expectPartialRevert(IEscrow.Market_NothingOwed.selector);
+        market.withdraw(node);
+        participants.setNode(stranger, "key", 0); // its own entry, which is nobody's node
+        vm.stopPrank();
+        Check.equal(participants.nodeOf(provider), node, "the provider's entry stands");
+
+        vm.prank(provider);
+        participants.setNode(stranger, keccak256("sealing key"), 31);
+        vm.expectPartialRevert(IMarket.Market_WrongNode.selector);
+        vm.prank(node);
+        market.reject(request, 0);
+        Check.equal(uint8(market.jobOf(jobId).state), uint8(IMarket.State.Open), "the job waits for the new node");
+        vm.prank(stranger);
+        market.reject(request, 0);
+        Check.equal(market.balanceOf(buyer), PRICE, "which answers it");
     }
 
     // Assets
