@@ -83,10 +83,10 @@ def _watched(parser: Parser, data: bytes, tally: Tally) -> str:
     seconds = time.process_time() - started
     tally.slowest = max(tally.slowest, seconds)
     growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
-    if not fault and seconds > MAX_SECONDS:
-        fault = f"slow: {seconds:.1f} s"
     if not fault and growth > MAX_GROWTH:
         fault = f"memory: {growth // 1024} MiB"
+    if not fault and seconds > MAX_SECONDS:
+        fault = f"slow: {seconds:.1f} s"
     return fault
 
 

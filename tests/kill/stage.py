@@ -9,7 +9,14 @@ from pathlib import Path
 
 from compute.provider.journal import Step
 from compute.sandbox import Sandbox
-from marketplace.core.events import JobFailed, JobFaulted, JobRejected, JobSettled, ReceiptSubmitted
+from marketplace.core.events import (
+    JobExpired,
+    JobFailed,
+    JobFaulted,
+    JobRejected,
+    JobSettled,
+    ReceiptSubmitted,
+)
 from marketplace.core.job import Request, State
 from tests.support.buyers import Buyer, await_state, new_buyer
 from tests.support.catalogue import Town
@@ -74,7 +81,8 @@ class Stage:
         chain = self.town.market.chain
         assert [self.count(kind), self.count(ReceiptSubmitted), self.count(JobSettled)] == [1, 0, 0]
         assert chain.balance(self.works.owner.address) == 0
-        assert chain.balance(self.buyer.account.address) == self.dataset.offer.price
+        penalty = chain.deployment.limits.expiry_penalty if kind is JobExpired else 0
+        assert chain.balance(self.buyer.account.address) == self.dataset.offer.price + penalty
         self.check_nothing_left()
 
     def check_nothing_left(self) -> None:

@@ -118,7 +118,9 @@ def test_a_journal_that_is_behind_the_chain_costs_no_second_answer_and_no_money(
         for request in jobs:
             works.await_step(request, Step.window)
     for request, step in zip(jobs, steps, strict=True):
-        works.journal.put(dataclasses.replace(works.journal.get(request.job_id), step=step))
+        entry = works.journal.get(request.job_id)
+        if entry.step is not Step.done:  # on a slow machine the first one's window is over by now
+            works.journal.put(dataclasses.replace(entry, step=step))
     with works.running():
         for request in jobs:
             settled_once(town, request)

@@ -19,6 +19,8 @@ from tests.support.works import COUNT_ROWS, FEE, PRICE, algorithm, open_works, r
 
 pytestmark = pytest.mark.slow
 
+PENALTY = 1_000_000
+"""What an expiry takes from the provider's bond here."""
 JOB_TIME = 8
 COUNT = algorithm("count", COUNT_ROWS)
 ENDLESS = algorithm("endless", "import time\ntime.sleep(600)")
@@ -102,7 +104,7 @@ def test_an_output_that_nobody_releases_in_time_is_never_handed_over(scenes: dic
 def test_a_node_that_comes_back_too_late_lets_the_job_expire(scenes: dict[str, Scene]) -> None:
     scene = scenes["away"]
     assert scene.state is State.expired
-    assert scene.owed == PRICE
+    assert scene.owed == PRICE + PENALTY
 
 
 def test_an_algorithm_that_never_ends_has_itself_to_blame_whatever_its_manifest_says(

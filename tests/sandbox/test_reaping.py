@@ -74,7 +74,7 @@ def test_a_killed_runner_takes_its_jobs_with_it_and_its_leftovers_are_reaped(
     assert len(left) == 1
     groups = [path for place in cgroup.find().folders() for path in place.glob(f"steelyard-{runner.pid}-*")]
     with Sandbox(scratch) as sandbox:
-        assert set(sandbox.reaped) >= {*left, *groups}
+        assert set(sandbox.reaped) >= set(left)  # a sandbox of another process may have reaped the groups
         assert not any(path.exists() for path in [*left, *groups])
         if Isolation.CGROUP_MEMORY in sandbox.probe():
             assert groups
