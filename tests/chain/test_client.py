@@ -270,7 +270,7 @@ def test_a_refusal_that_comes_only_when_mined_is_told_with_its_reason(
 def test_a_transaction_without_enough_gas_is_told(
     market: RunningMarket, liar: LyingRpc, through_liar: Chain
 ) -> None:
-    liar.tampers["eth_estimateGas"] = lambda _: hex(24_000)
+    liar.tampers["eth_estimateGas"] = lambda _: hex(12_000)
     with pytest.raises(RefusedError, match="mined but failed"):
         through_liar.send("AssetRegistry", "publish", (1, next(SALTS), bytes(32)), market.provider)
 

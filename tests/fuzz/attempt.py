@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 
 from marketplace.errors import SteelyardError
@@ -69,7 +69,7 @@ def attempt(
 
 def _watched(parser: Parser, data: bytes, tally: Tally) -> str:
     """What was wrong with how the parser took one input; empty if nothing was."""
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = _peak()
     started = time.process_time()
     fault = ""
     tally.inputs += 1
@@ -82,12 +82,18 @@ def _watched(parser: Parser, data: bytes, tally: Tally) -> str:
         fault = f"{type(error).__name__}: {str(error)[:200]}"
     seconds = time.process_time() - started
     tally.slowest = max(tally.slowest, seconds)
-    growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+    growth = _peak() - memory
     if not fault and growth > MAX_GROWTH:
         fault = f"memory: {growth // 1024} MiB"
     if not fault and seconds > MAX_SECONDS:
         fault = f"slow: {seconds:.1f} s"
     return fault
+
+
+def _peak() -> int:
+    """The most memory that this process ever had, in KiB; unlike getrusage's, not that of who started it."""
+    with Path("/proc/self/status").open() as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
 
 def smaller(parser: Parser, data: bytes, fault: str) -> bytes:
