@@ -18,10 +18,15 @@ def require_funds(chain: Chain, account: str, units: int) -> None:
         )
 
 
+def allow(chain: Chain, account: LocalAccount, units: int) -> None:
+    """Lets the Market take `units` of the account's tokens."""
+    chain.send("TestEuro", "approve", (chain.deployment.market, units), account)
+
+
 def deposit(chain: Chain, account: LocalAccount, units: int) -> Sent:
     """Adds to the account's bond: an approval, then the deposit."""
     require_funds(chain, account.address, units)
-    chain.send("TestEuro", "approve", (chain.deployment.market, units), account)
+    allow(chain, account, units)
     return chain.send("Market", "depositBond", (units,), account)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from eth_account.signers.local import LocalAccount
 
-from marketplace.bonds import require_funds
+from marketplace.bonds import allow, require_funds
 from marketplace.chain.client import Chain, Sent
 from marketplace.core.canonical import canonical
 from marketplace.core.eip712 import ZERO_ADDRESS
@@ -59,7 +59,7 @@ def dispute(
     stake = chain.deployment.limits.challenge_bond
     require_funds(chain, account.address, stake)
     statement = _put_statement(store, words)
-    chain.send("TestEuro", "approve", (chain.deployment.market, stake), account)
+    allow(chain, account, stake)
     arguments = (case.request.to_tuple(), case.offer.to_tuple(), int(ground), statement)
     return chain.send("Market", "dispute", arguments, account)
 

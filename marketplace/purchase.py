@@ -49,7 +49,7 @@ def buy(
         permit = chain.permit(account, cost, chain.block_time() + _PERMIT_SECONDS)
         arguments = (offer.to_tuple(), announced.signature, uses, permit)
         return chain.send("Market", "buyWithPermit", arguments, account)
-    chain.send("TestEuro", "approve", (chain.deployment.market, cost), account)
+    bonds.allow(chain, account, cost)
     return chain.send("Market", "buy", (offer.to_tuple(), announced.signature, uses), account)
 
 
