@@ -1,4 +1,4 @@
-"""Deadlines: who is late, who pays. The scenes take the market's job time of eight seconds, and play side by side."""
+"""Deadlines: who is late, who pays. The scenes take the market's job time of twenty seconds, and play side by side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 PENALTY = 1_000_000
 """What an expiry takes from the provider's bond here."""
-JOB_TIME = 8
+JOB_TIME = 20
 COUNT = algorithm("count", COUNT_ROWS)
 ENDLESS = algorithm("endless", "import time\ntime.sleep(600)")
 CUSTOM = algorithm("endless-custom", "import time\ntime.sleep(600)")
