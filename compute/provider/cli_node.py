@@ -13,7 +13,6 @@ from compute.provider.alone import alone_in, alone_with
 from compute.provider.home import journal_of, outputs_of, vault_of
 from compute.provider.job_logs import open_log
 from compute.provider.journal import Entry
-from compute.provider.memory import keep_private, restart_wiping
 from compute.provider.node import Node, Place
 from compute.provider.place import check_key, registered_key
 from compute.provider.reporter import Reporter
@@ -87,8 +86,6 @@ def _is_registered(here: Session, node: str, sealing: bytes, isolation: int) -> 
 
 def node_run(context: typer.Context) -> None:
     """Follow the chain and run the jobs that your terms permit, until Ctrl-C."""
-    restart_wiping()
-    keep_private()
     here = session(context)
     with ExitStack() as held:
         held.enter_context(alone_in(here.home))

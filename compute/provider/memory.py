@@ -21,7 +21,13 @@ _WIPING = {
 _PR_SET_DUMPABLE = 4
 
 
-def restart_wiping() -> None:
+def guard() -> None:
+    """Before `steelyard node run` imports the rest."""
+    _restart_wiping()
+    keep_private()
+
+
+def _restart_wiping() -> None:
     """Does not return the first time: this process becomes the same command, with memory overwritten as it is freed."""
     if any(os.environ.get(name) != value for name, value in _WIPING.items()):
         sys.stdout.flush()

@@ -16,9 +16,10 @@ from sqlalchemy import Connection, exists, select
 from marketplace.catalogue.rows import Announcement, Asset, Listing, OfferDocument, Row
 from marketplace.catalogue.schema import TABLES, Database, fetch, get, put
 from marketplace.catalogue.search import Status, fold_case
+from marketplace.chain.client import Chain
 from marketplace.core import dataset
 from marketplace.core.canonical import canonical
-from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, Domain
+from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, Accepts, Domain, require_signer
 from marketplace.core.ids import Did, Kind, asset_id, kind_of
 from marketplace.core.offer import Offer, Signed
 from marketplace.core.spec import ModelCard
@@ -55,10 +56,15 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True)
 class Place:
-    """Where the documents belong: one market and its registry on one chain."""
+    """Where the documents belong: one market and its registry on one chain. accepts: asks its contracts now."""
 
     domain: Domain
     registry: str
+    accepts: Accepts
+
+    @classmethod
+    def of(cls, chain: Chain) -> Place:
+        return cls(chain.domain, chain.deployment.asset_registry, chain.accepts)
 
     def did(self, asset: int) -> Did:
         return Did(self.domain.chain_id, self.registry, asset)
@@ -126,7 +132,7 @@ class DocumentReader:
         if isinstance(named, Asset):
             row = read_listing(self._store, named, self._place)
         else:
-            row = read_offer(self._store, named, self._place.domain)
+            row = read_offer(self._store, named, self._place)
         if row.status == Status.unavailable:
             _, delay = self._retries.get(named.key(), (0.0, FIRST_RETRY))
             self._retries[named.key()] = (self._clock() + delay, min(delay * 2, LAST_RETRY))
@@ -213,7 +219,7 @@ def _unknown(store: ContentStore, asset: Asset, place: Place) -> Listing:
     )
 
 
-def read_offer(store: ContentStore, announcement: Announcement, domain: Domain) -> OfferDocument:
+def read_offer(store: ContentStore, announcement: Announcement, place: Place) -> OfferDocument:
     """What the store holds under an announcement. Never raises: what is wrong stands in the row."""
     key = announcement.offer_digest, announcement.document, announcement.asset_id
     try:
@@ -225,10 +231,10 @@ def read_offer(store: ContentStore, announcement: Announcement, domain: Domain) 
             raise InputError(
                 "the offer is for another asset", got=offer.asset_id, expected=announcement.asset_id
             )
-        digest = offer.digest(domain)
+        digest = offer.digest(place.domain)
         if digest != announcement.offer_digest:
             raise IntegrityError("the announced digest is another offer's", expected="0x" + digest.hex())
-        signer = offer.signer(domain, signed.signature)
+        signer = _signer(offer, signed.signature, place)
         _check_buyable(offer)
     except Exception as error:
         status, reason = _outcome(error)
@@ -245,6 +251,15 @@ def read_offer(store: ContentStore, announcement: Announcement, domain: Domain) 
         epoch=offer.epoch,
         text=canonical({"offer": offer.to_json(), "signature": "0x" + signed.signature.hex()}).decode(),
     )
+
+
+def _signer(offer: Offer, signature: bytes, place: Place) -> str:
+    """Who signed: the provider, by its key or, where it is a contract, by its word of now; or whoever else's key."""
+    try:
+        require_signer(offer.digest(place.domain), signature, offer.provider, place.accepts, what="offer")
+    except IntegrityError:
+        return offer.signer(place.domain, signature)
+    return offer.provider
 
 
 def _check_buyable(offer: Offer) -> None:

@@ -47,9 +47,7 @@ class Indexer:
         self._chain = chain
         self._database = database
         self._changed = changed
-        self._documents = DocumentReader(
-            store, database, Place(chain.domain, chain.deployment.asset_registry)
-        )
+        self._documents = DocumentReader(store, database, Place.of(chain))
         self._follower: Follower | None = None
         self._troubles: dict[str, str] = {}
         self._news = threading.Event()

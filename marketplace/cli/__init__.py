@@ -1,7 +1,8 @@
 """The command line: `steelyard <group> <command>`; thin commands over the flows.
 
 Commands of other packages join through the entry-point group `steelyard.commands`, named `group.command`. Only
-the group that is asked for is imported, so that each command starts as fast as what it needs.
+the group that is asked for is imported, so that each command starts as fast as what it needs. The entry points
+`steelyard.first` name what comes even before that: what a process must be for a command.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ def _group(name: str, points: list[EntryPoint]) -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command. Exit codes: 0 done, 1 a check failed or was refused, 2 usage or bad input, 130 Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for point in entry_points(group="steelyard.first", name=".".join(words[:2])):
+        point.load()()
     output = Output(as_json="--json" in words)
     sys.exit(run([word for word in words if word != "--json"], output))
 

@@ -61,12 +61,7 @@ def test_a_listing_that_is_missing_is_tried_again_until_it_is_there(town: Town, 
     read_all(town, database)
     row = listing(database, asset)
     assert (row.status, row.name) == ("unavailable", "") and "is not at" in row.reason
-    reader = DocumentReader(
-        town.store,
-        database,
-        Place(town.market.chain.domain, town.market.chain.deployment.asset_registry),
-        clock,
-    )
+    reader = DocumentReader(town.store, database, Place.of(town.market.chain), clock)
     while reader.run_once():
         pass
     written = town.listing(b"\1" * 32)

@@ -303,7 +303,7 @@ def test_a_store_that_never_answers_costs_one_timeout_and_not_one_for_each_docum
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with GatewayStore(url, timeout=SECONDS_PER_BATCH) as store:
-            place = Place(town.market.chain.domain, town.market.chain.deployment.asset_registry)
+            place = Place.of(town.market.chain)
             Indexer(town.market.chain, store, database).step()
             reader = DocumentReader(store, database, place)
             assert reader.run_once() == 1

@@ -149,7 +149,7 @@ def test_whatever_was_confirmed_outlives_kills_at_random_moments(tmp_path: Path,
                         number += 1
                         announce(chain, number)
                         told.append(number)
-                        followed += follow(follower)
+                        follow(follower, followed)
                 except SteelyardError:
                     pass  # killed meanwhile: it was not told
                 known = follower.known
@@ -158,15 +158,14 @@ def test_whatever_was_confirmed_outlives_kills_at_random_moments(tmp_path: Path,
         assert deployment
         with Chain(url, deployment, confirmations=1, timeout=5) as chain:
             announce(chain, 0)
-            followed += follow(Follower(chain, deployment.first_block, known=known))
+            follow(Follower(chain, deployment.first_block, known=known), followed)
             assert followed == announced(chain.logs())
             assert set(told) <= set(followed)
 
 
-def follow(follower: Follower) -> list[int]:
-    found: list[int] = []
+def follow(follower: Follower, found: list[int]) -> None:
+    """Adds what is announced, as it comes: a kill meanwhile raises."""
     while step := follower.poll():
         assert not isinstance(step, Reorganised), "what was confirmed is no more"
         if isinstance(step, Batch):
             found += announced(list(step.events))
-    return found

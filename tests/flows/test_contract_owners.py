@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from marketplace import purchase
+from marketplace.catalogue import search
+from marketplace.catalogue.indexer import Indexer
+from marketplace.catalogue.schema import Database
+from marketplace.catalogue.search import Standing
 from marketplace.chain.contracts import encode_call
 from marketplace.core.offer import Signed
 from marketplace.errors import RefusedError
@@ -56,7 +61,21 @@ def wallet(stall: Stall) -> str:
     return WALLET
 
 
-def test_an_offer_of_a_contract_is_found_bought_and_audited(stall: Stall, wallet: str) -> None:
+def standing(stall: Stall, folder: Path, digest: bytes) -> Standing | None:
+    """What a hub that begins now says of an offer."""
+    database = Database(folder / "hub.db")
+    try:
+        Indexer(stall.town.market.chain, stall.town.store, database).run_once()
+        with database.read() as connection:
+            view = search.offer(connection, digest, now=stall.town.market.chain.block_time())
+            return view and view.standing
+    finally:
+        database.close()
+
+
+def test_an_offer_of_a_contract_is_found_bought_and_audited(
+    stall: Stall, wallet: str, tmp_path: Path
+) -> None:
     chain, store = stall.town.market.chain, stall.town.store
     offer = replace(stall.dataset.offer, provider=wallet, salt=b"a contract's".ljust(32, b"\0"))
     digest = offer.digest(chain.domain)
@@ -71,10 +90,12 @@ def test_an_offer_of_a_contract_is_found_bought_and_audited(stall: Stall, wallet
     assert report.ok, report.failures()
     signed = [check for check in report.checks if check.name == "offer signature"]
     assert wallet in [check.got for check in signed]
+    assert standing(stall, tmp_path / "before", digest) is Standing.open
 
     stall.town.market.embedded.rpc.request("anvil_setCode", wallet, NO)
     stall.town.market.embedded.mine(2)
     with pytest.raises(RefusedError, match="no offer"):
         usable_offer(chain, store, offer.asset_id, buyer.account.address, chain.block_time())
+    assert standing(stall, tmp_path / "after", digest) is not Standing.open
     assert chain.accepts(wallet, digest, SIGNATURE) is False
     assert chain.accepts(buyer.account.address, digest, SIGNATURE) is False

@@ -148,7 +148,7 @@ def test_approvals_by_strangers_for_others_or_of_the_past_are_ignored(desk: Desk
     desk.announce(desk.approval(data, buyer=desk.works.owner.address), digest, "owner")
     desk.announce(desk.approval(data, asset_id=desk.dataset.token ^ 1), digest, "owner")
     desk.announce(desk.approval(data, algorithm=b"\1" * 32), digest, "owner")
-    desk.announce(desk.approval(data, valid_until=int(time.time()) - 1), digest, "owner")
+    desk.announce(desk.approval(data, valid_until=int(time.time()) - 60), digest, "owner")
     desk.announce(Release(request.job_id, digest), digest, "owner")
     for document in (b"", b"{}", b"\xff", b"[" * 100_000):
         block = put_block(desk.town.store, document).digest

@@ -63,6 +63,9 @@ def test_a_killed_runner_takes_its_jobs_with_it_and_its_leftovers_are_reaped(
         below = processes_below(runner.pid)
         assert len(below) >= 4  # bubblewrap, supervisor, algorithm, its child
         assert mounted() == mounts  # nothing is mounted where others see it
+        groups = [
+            path for place in cgroup.find().folders() for path in place.glob(f"steelyard-{runner.pid}-*")
+        ]
     finally:
         runner.send_signal(signal.SIGKILL)
         runner.communicate()
@@ -72,7 +75,6 @@ def test_a_killed_runner_takes_its_jobs_with_it_and_its_leftovers_are_reaped(
     assert alive(below) == set()
     left = list(scratch.glob("run-*"))
     assert len(left) == 1
-    groups = [path for place in cgroup.find().folders() for path in place.glob(f"steelyard-{runner.pid}-*")]
     with Sandbox(scratch) as sandbox:
         assert set(sandbox.reaped) >= set(left)  # a sandbox of another process may have reaped the groups
         assert not any(path.exists() for path in [*left, *groups])
