@@ -14,6 +14,7 @@ ARTIFACTS = ROOT / "marketplace/chain/artifacts"
 NAMES = ("AssetRegistry", "Authority", "ContributionCredits", "Market", "ParticipantRegistry", "TestEuro")
 
 
+@pytest.mark.slow
 def test_a_fresh_compile_equals_the_committed_artifacts(tmp_path: Path) -> None:
     done = subprocess.run(
         [ROOT / "scripts/compile", "--out", tmp_path], capture_output=True, text=True, check=False

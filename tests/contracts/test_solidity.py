@@ -41,14 +41,11 @@ def passed(output: str) -> set[str]:
     return set(re.findall(r"✔ ((?:test|invariant)\w*)\(", output))
 
 
-def test_every_solidity_test_passes() -> None:
-    assert passed(run_suite()) == declared()
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(1_800)
-def test_every_solidity_test_passes_with_more_fuzzing() -> None:
-    assert passed(run_suite(STEELYARD_FUZZ_RUNS="3000")) == declared()
+def test_every_solidity_test_passes(request: pytest.FixtureRequest) -> None:
+    """With more fuzzing where the slow tests run too."""
+    runs = "96" if request.config.option.markexpr == "not slow" else "3000"
+    assert passed(run_suite(STEELYARD_FUZZ_RUNS=runs)) == declared()
 
 
 def test_every_invariant_of_the_readme_is_fuzzed_under_its_name() -> None:

@@ -31,9 +31,10 @@ from tests.support.works import open_works
 ANYONE = account_named("anyone").address
 
 
-def usable(stall: Stall, token: int, buyer: str = ANYONE, *, later: int = 0) -> Offer:
-    now = stall.town.market.chain.block_time() + later
-    return usable_offer(stall.town.market.chain, stall.town.store, token, buyer, now).offer
+def usable(stall: Stall, token: int, buyer: str = ANYONE, *, at: int | None = None) -> Offer:
+    """at: Unix seconds, now if not given."""
+    moment = stall.town.market.chain.block_time() if at is None else at
+    return usable_offer(stall.town.market.chain, stall.town.store, token, buyer, moment).offer
 
 
 def listed(stall: Stall, slug: str) -> int:
@@ -171,9 +172,8 @@ def test_an_offer_is_usable_to_its_last_second_and_not_after(stall: Stall) -> No
     token = listed(stall, "expiring")
     base = usable(stall, token)
     offer = offered(stall, token, price=1, valid_until=stall.town.market.chain.block_time() + 100)
-    now = stall.town.market.chain.block_time()
-    assert usable(stall, token, later=offer.valid_until - now) == offer
-    assert usable(stall, token, later=offer.valid_until - now + 1) == base
+    assert usable(stall, token, at=offer.valid_until) == offer
+    assert usable(stall, token, at=offer.valid_until + 1) == base
 
 
 def test_an_offer_of_an_old_epoch_is_not_usable(stall: Stall) -> None:

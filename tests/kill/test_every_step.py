@@ -139,6 +139,7 @@ def test_a_job_whose_node_comes_back_too_late_expires_once(sandbox: Sandbox, tmp
         stage.check_refunded_once(JobExpired)
 
 
+@pytest.mark.slow
 def test_a_transaction_that_arrives_after_the_restart_of_its_sender_has_one_effect(
     town: Town, sandbox: Sandbox, tmp_path: Path
 ) -> None:

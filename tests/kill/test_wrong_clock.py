@@ -23,9 +23,8 @@ time.time = lambda: true() + {shift}
 """
 
 
-@pytest.mark.parametrize(
-    "shift", [pytest.param(HOUR, marks=pytest.mark.slow), -HOUR], ids=["ahead", "behind"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("shift", [HOUR, -HOUR], ids=["ahead", "behind"])
 def test_a_job_is_settled_by_a_node_whose_clock_is_an_hour_off(
     town: Town, sandbox: Sandbox, tmp_path: Path, shift: int
 ) -> None:

@@ -367,6 +367,7 @@ def test_a_parquet_footer_of_a_hostile_length_is_refused(tmp_path: Path, length:
         read_profile(path)
 
 
+@pytest.mark.slow
 def test_a_parquet_file_with_any_byte_changed_is_read_or_refused(tmp_path: Path) -> None:
     path = parquet(tmp_path / "t.parquet", {"a": list(range(50)), "b": [SECRET + str(n) for n in range(50)]})
     whole = path.read_bytes()
