@@ -1,8 +1,9 @@
 import { createRequire } from "node:module";
 
 const require = createRequire(import.meta.url);
-// The slow suite asks for more: STEELYARD_FUZZ_RUNS=5000.
+// The slow suite asks for more: STEELYARD_FUZZ_RUNS=3000; scripts/stress for more runs of the invariants alone.
 const runs = Number(process.env.STEELYARD_FUZZ_RUNS ?? 96);
+const invariantRuns = Number(process.env.STEELYARD_INVARIANT_RUNS ?? Math.max(8, Math.floor(runs / 8)));
 
 export default {
   solidity: {
@@ -27,7 +28,7 @@ export default {
     solidity: {
       fsPermissions: { readFile: ["tests/vectors/states.json"] },
       fuzz: { runs },
-      invariant: { runs: Math.max(8, Math.floor(runs / 8)), depth: 64, failOnRevert: true },
+      invariant: { runs: invariantRuns, depth: 64, failOnRevert: true },
     },
   },
 };

@@ -1,4 +1,4 @@
-"""A market of real processes under stress: what became of every job and all money. Exits 1 where it does not add up."""
+"""A market under stress: what became of every job and all money. Exits 1 where it does not add up."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from scripts.stress_invariants import run_invariants
 from scripts.stress_kills import run_kills
 from scripts.stress_load import run_load
 
@@ -27,11 +28,17 @@ def main() -> int:
     )
     load.add_argument("--buyers", type=int, default=10)
     load.add_argument("--jobs", type=int, default=50, help="of each buyer")
+    invariants = modes.add_parser(
+        "invariants", help="random calls to the contracts; does every invariant hold"
+    )
+    invariants.add_argument("--calls", type=int, default=1_000_000)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="steelyard-stress-") as name:
         folder = Path(name)
         if chosen.mode == "kills":
             report = run_kills(folder, count=chosen.count, seed=chosen.seed, say=say)
+        elif chosen.mode == "invariants":
+            report = run_invariants(calls=chosen.calls, say=say)
         else:
             report = run_load(folder, buyers=chosen.buyers, jobs=chosen.jobs, say=say)
     if chosen.json:

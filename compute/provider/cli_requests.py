@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from compute.provider import requests
+from compute.provider.decisions import decisions
 from compute.provider.home import journal_of, outputs_of
 from compute.provider.journal import WAITS_FOR_OWNER, Step
 from marketplace.cli.session import SEALING_KEY, Session, parse_job_id, session
@@ -37,6 +38,34 @@ def request_list(context: typer.Context) -> None:
     lines = [line for row in rows for line in _lines(row)] or ["Nothing waits for you."]
     then = f"steelyard request show {rows[0]['job']}" if rows else "steelyard node status"
     here.output.result({"requests": rows}, lines, then=then)
+
+
+def request_history(context: typer.Context) -> None:
+    """Who approved, released or refused what, and when: your decisions as chain and content have them."""
+    here = session(context)
+    made = decisions(here.chain, here.store, here.address)
+    rows = [
+        {
+            "at": decision.at,
+            "what": decision.what,
+            "by": decision.by,
+            "algorithm": "0x" + decision.algorithm.hex() if decision.algorithm else None,
+            "asset": decision.asset,
+            "buyer": decision.buyer or None,
+            "until": decision.until,
+            "job": "0x" + decision.job.hex() if decision.job else None,
+            "transaction": "0x" + decision.transaction.hex(),
+        }
+        for decision in made
+    ]
+    lines = [line for row in rows for line in _decided(row)] or ["You have decided nothing yet."]
+    here.output.result({"decisions": rows}, lines, then="steelyard request list")
+
+
+def _decided(row: dict[str, Any]) -> tuple[str, ...]:
+    about = [f"  {name} {row[name]}" for name in ("job", "algorithm", "buyer") if row[name]]
+    until = f", until {instant(row['until'])}" if row["until"] else ""
+    return f"{instant(row['at'])}  {row['what']}{until}", *about
 
 
 def _lines(row: dict[str, Any]) -> tuple[str, ...]:

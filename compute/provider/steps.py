@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from compute.provider.answers import Answers
+from compute.provider.decisions import REFUSED_ALGORITHM, REFUSED_OUTPUT
 from compute.provider.journal import Entry, Step
 from compute.provider.judge import Refusal, Verdict, judge
 from compute.provider.place import Place, Say, rejected
@@ -94,7 +95,7 @@ class Steps:
     def approval(self, entry: Entry) -> Entry | None:
         place = self._place
         if place.journal.is_refused(entry.job_id):
-            return rejected(entry, "refused-by-owner", "the owner refused the algorithm")
+            return rejected(entry, REFUSED_ALGORITHM, "the owner refused the algorithm")
         if place.is_late(entry):
             return rejected(entry, "not-approved-in-time", "the owner did not decide before the deadline")
         documents = place.journal.approvals(entry.request.algorithm)
@@ -178,7 +179,7 @@ class Steps:
     def review(self, entry: Entry) -> Entry | None:
         place = self._place
         if place.journal.is_refused(entry.job_id):
-            return rejected(entry, "output-refused-by-owner", "the owner refused to release the output")
+            return rejected(entry, REFUSED_OUTPUT, "the owner refused to release the output")
         if place.is_late(entry):
             return rejected(entry, "not-released-in-time", "the owner did not release the output in time")
         documents = place.journal.approvals(entry.job_id)

@@ -114,6 +114,11 @@ def test_a_provider_sees_shows_approves_and_refuses_what_waits(
     jobs = command(home, "node", "status").value["jobs"]
     assert next(row for row in jobs if row["job"] == job)["note"] == "the owner refused the algorithm"
     assert command(home, "request", "approve", job).code == 1
+    made = command(home, "request", "history").value["decisions"]
+    assert [(row["what"], row["by"]) for row in made if row["job"] == job] == [
+        ("refused algorithm", works.owner.address)
+    ]
+    assert "refused algorithm" in command(home, "request", "history", as_json=False).out
 
 
 def provider_home(works: Works, home: Home) -> Home:

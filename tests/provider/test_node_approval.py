@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from compute.provider import requests
+from compute.provider.decisions import decisions
 from compute.provider.journal import Step
 from compute.sandbox import Sandbox
 from marketplace.core import bundle
@@ -118,6 +119,38 @@ def test_a_second_job_of_an_approved_algorithm_needs_no_second_approval(desk: De
     for request in (first, second):
         requests.refuse(desk.works.journal, request.job_id)
         assert rejection(desk.town, request) == "output-refused-by-owner"
+
+
+def test_who_approved_released_and_refused_what_can_be_read_from_chain_and_content(desk: Desk) -> None:
+    chain, store, owner = desk.town.market.chain, desk.town.store, desk.works.owner.address
+    before = len(decisions(chain, store, owner))
+    first, data = desk.order("decided")
+    desk.works.await_step(first, Step.approval)
+    approval = desk.approval(data)
+    desk.announce(approval, bundle.digest(data), "stranger")
+    desk.announce(approval, bundle.digest(data), "owner", "stranger")
+    desk.announce(approval, bundle.digest(data), "owner")
+    for struct in (b"{}", sha256(b"no approval")):
+        block = put_block(store, struct).digest if struct == b"{}" else struct
+        chain.send("Market", "announceApproval", (desk.dataset.token, bytes(32), block), desk.works.owner)
+    desk.works.await_step(first, Step.review)
+    desk.works.approve(first)
+    second = desk.buyer.order(desk.works, desk.dataset, data, sealed=True)
+    desk.works.await_step(second, Step.review)
+    requests.refuse(desk.works.journal, second.job_id)
+    assert rejection(desk.town, second) == "output-refused-by-owner"
+    made = decisions(chain, store, owner)[before:]
+    assert [(d.what, d.job) for d in made] == [
+        ("approved algorithm", b""),
+        ("void", b""),
+        ("void", b""),
+        ("released output", first.job_id),
+        ("refused output", second.job_id),
+    ]
+    yes = made[0]
+    assert (yes.algorithm, yes.asset, yes.buyer) == (approval.algorithm, approval.asset_id, approval.buyer)
+    assert (yes.until, yes.by) == (approval.valid_until, owner)
+    assert {d.by for d in made} == {owner} and made[0].at <= made[-1].at
 
 
 def test_an_algorithm_that_the_owner_refuses_is_paid_back_in_full(desk: Desk) -> None:
