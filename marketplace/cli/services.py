@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -57,6 +58,7 @@ def run_chain(
         if chain.went_on and path.is_file():
             deployment = Deployment.parse(path.read_bytes())
             require_same_chain(chain.rpc, deployment)
+            _say_what_stays(here.output, deployment.limits, limits)
         else:
             deployer = Account.create(os.urandom(32))
             chain.faucet(deployer.address)
@@ -72,6 +74,13 @@ def _until_stopped() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     stop.wait()
+
+
+def _say_what_stays(output: Output, kept: Limits, asked: Limits) -> None:
+    """A market's limits are fixed when it is deployed; the options of a later start change nothing."""
+    other = [f"{name} {value}" for name, value in asdict(kept).items() if value != getattr(asked, name)]
+    if other:
+        output.say(f"the kept market stays as it was deployed: {', '.join(other)}")
 
 
 @gateway_app.command("run")
