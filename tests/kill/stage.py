@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from compute.provider.journal import Step
-from compute.sandbox import Sandbox
+from compute.sandbox import Sandbox, Wall
 from marketplace.core.events import (
     JobExpired,
     JobFailed,
@@ -161,11 +161,16 @@ def staged(
     bundle: bytes,
     *,
     listed: bytes | None = None,
+    wall: Wall = Wall.bubblewrap,
     **choice: object,
 ) -> Iterator[Stage]:
-    """A job of `bundle` on a dataset that lists it, or `listed`; no node runs yet."""
+    """A job of `bundle` on a dataset that lists it, or `listed`; no node runs yet. wall: that nodes will have."""
     with gate(town.market.embedded.url) as rpc, gate(town.gateway) as gateway:
-        home = Home(folder / "home", town, {"RPC": rpc.url, "GATEWAY": gateway.url, "TIMEOUT": "5"})
+        home = Home(
+            folder / "home",
+            town,
+            {"RPC": rpc.url, "GATEWAY": gateway.url, "TIMEOUT": "5", "WALL": wall.value},
+        )
         owner = home.keyring.import_wallet("works", bytes(town.market.account(f"{name} works").key))
         hot = home.keyring.import_wallet("node", bytes(town.market.account(f"{name} node").key))
         home.keyring.new_sealing_key("sealing")
