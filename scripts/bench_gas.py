@@ -8,32 +8,36 @@ from dataclasses import dataclass
 from marketplace.core.job import Request
 from tests.support.chain import RunningMarket, running_market
 
+_MANY = (200, 2_000)
+
 
 @dataclass(frozen=True)
 class Gas:
-    """Gas used. job: open + submit + a tenth of a batch finalise of ten. busy_ratio: with 200 others open / alone."""
+    """Gas used. job: open + submit + a tenth of a batch finalise of ten. busy: with so many others open / alone."""
 
     publish: int
     buy: int
     job: int
-    busy_ratio: float
+    busy: dict[int, float]
 
 
 def gas_figures() -> Gas:
     """Measures everything on a fresh market whose token, registry and Market were used before, as a live one's are."""
-    with running_market(window=1, job_time=600) as market:
+    with running_market(window=1, job_time=3_600, euros=10_000) as market:
         first = market.publish(b"\1" * 32)
         send = market.chain.send("AssetRegistry", "publish", (1, b"\2" * 32, b"\3" * 32), market.provider)
         other = market.account("bench-other-buyer", euros=1_000)
         _buy(market, first, b"\1" * 32, other)
         buy = _buy(market, first, b"\2" * 32, market.buyer)
         alone = _job(market, first, b"\3" * 32)
-        offer = market.offer(first, salt=b"\4" * 32, max_uses=300)
-        digest = market.buy(offer, uses=200)
-        for index in range(200):
-            market.open(digest, index)
-        busy = _job(market, first, b"\5" * 32)
-        return Gas(send.gas_used, buy, alone, busy / alone)
+        digest = market.buy(market.offer(first, salt=b"\4" * 32, max_uses=_MANY[-1]), uses=_MANY[-1])
+        busy, opened = {}, 0
+        for many in _MANY:
+            for index in range(opened, many):
+                market.open(digest, index)
+            opened = many
+            busy[many] = _job(market, first, many.to_bytes(32)) / alone
+        return Gas(send.gas_used, buy, alone, busy)
 
 
 def _buy(market: RunningMarket, asset: int, salt: bytes, buyer: object) -> int:
