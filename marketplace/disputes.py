@@ -10,10 +10,10 @@ from marketplace.bonds import allow, require_funds
 from marketplace.chain.client import Chain, Sent
 from marketplace.core.canonical import canonical
 from marketplace.core.eip712 import ZERO_ADDRESS
-from marketplace.core.job import Ground, Request, Ruling, State
+from marketplace.core.job import Action, Ground, Request, Ruling
 from marketplace.core.offer import Offer
-from marketplace.core.readable import instant
 from marketplace.errors import RefusedError
+from marketplace.settlement import require_move
 from marketplace.storage import ContentStore, put_block
 
 _WORDS_MOST = 4_000
@@ -47,15 +47,7 @@ def dispute(
     Raises RefusedError where nothing can be disputed now, before anything is sent.
     """
     case.judge(ground)
-    job = chain.job(case.request.job_id)
-    if job.state not in (State.submitted, State.faulted):
-        raise RefusedError(
-            "only a result or a fault can be disputed",
-            got=f"a job that is {job.state.name}",
-            expected="one that is submitted or faulted",
-        )
-    if chain.block_time() > job.until:
-        raise RefusedError("the window is over", got=instant(chain.block_time()), expected=instant(job.until))
+    require_move(chain, case.request, Action.dispute, "disputed")
     stake = chain.deployment.limits.challenge_bond
     require_funds(chain, account.address, stake)
     statement = _put_statement(store, words)
@@ -68,9 +60,7 @@ def resolve(
     chain: Chain, store: ContentStore, account: LocalAccount, case: Case, ruling: Ruling, words: str
 ) -> Sent:
     """The judge rules. words: the reasons. Raises RefusedError unless the account is the judge of a running dispute."""
-    job = chain.job(case.request.job_id)
-    if job.state is not State.disputed:
-        raise RefusedError("the job is not disputed", got=f"a job that is {job.state.name}")
+    require_move(chain, case.request, Action[f"resolve_{ruling.name}"], "judged")
     judge = case.judge(chain.dispute(case.request.job_id).ground)
     if judge != account.address:
         raise RefusedError("another one judges this job", got=account.address, expected=judge)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from eth_account.signers.local import LocalAccount
 
 from marketplace.chain.client import Chain, Sent
-from marketplace.core.events import CreditsMinted, JobSettled, Withdrawn
+from marketplace.core.events import CreditsMinted, Withdrawn
 from marketplace.core.ids import Kind, asset_id
 from marketplace.core.job import TRANSITIONS, Action, Request, State
 from marketplace.core.readable import instant
@@ -17,7 +17,7 @@ from marketplace.storage import ContentStore, put_block
 
 def accept(chain: Chain, account: LocalAccount, request: Request) -> Sent:
     """The buyer ends the window early: the provider is credited. Raises RefusedError unless it is submitted."""
-    _require_move(chain, request, Action.accept, "accepted")
+    require_move(chain, request, Action.accept, "accepted")
     return chain.send("Market", "accept", (request.to_tuple(),), account)
 
 
@@ -28,7 +28,7 @@ def finalise(chain: Chain, account: LocalAccount, job_ids: list[bytes]) -> Sent:
 
 def expire(chain: Chain, account: LocalAccount, request: Request) -> Sent:
     """After the deadline: the buyer is credited in full. Raises RefusedError before it, and unless it is open."""
-    _require_move(chain, request, Action.expire, "expired")
+    require_move(chain, request, Action.expire, "expired")
     return chain.send("Market", "expire", (request.to_tuple(),), account)
 
 
@@ -78,7 +78,7 @@ def registered_model(chain: Chain, request: Request) -> int | None:
     return model
 
 
-def _require_move(chain: Chain, request: Request, action: Action, done: str) -> None:
+def require_move(chain: Chain, request: Request, action: Action, done: str) -> None:
     """Tells before a transaction what the contract would say after it."""
     job, name = chain.job(request.job_id), "0x" + request.job_id.hex()
     move = TRANSITIONS.get((job.state, action))
@@ -91,6 +91,12 @@ def _require_move(chain: Chain, request: Request, action: Action, done: str) -> 
             do=f"`steelyard job status {name}` tells more.",
         )
     now = chain.block_time()
+    if move.late is False and now > job.until:
+        raise RefusedError(
+            f"the job cannot be {done} any more",
+            got=instant(now),
+            expected=f"a time until {instant(job.until)}",
+        )
     if move.late and now <= job.until:
         raise RefusedError(
             f"the job cannot be {done} yet",
@@ -98,8 +104,3 @@ def _require_move(chain: Chain, request: Request, action: Action, done: str) -> 
             expected=f"a time after its deadline, {instant(job.until)}",
             do=f"Until then its node may answer: `steelyard job watch {name}`.",
         )
-
-
-def settled_amount(sent: Sent) -> int:
-    """Token units that a transaction credited to providers."""
-    return sum(event.amount for event in sent.events if isinstance(event, JobSettled))

@@ -13,7 +13,7 @@ import errno
 import struct
 from dataclasses import dataclass
 
-from compute.sandbox.calls import ALLOWED, BY_ARGUMENT, FORBIDDEN, NAMES, NUMBERS
+from compute.sandbox.calls import ALLOWED, BY_ARGUMENT, FORBIDDEN, NAMES
 
 ARCHITECTURE = 0xC000003E  # AUDIT_ARCH_X86_64
 X32_BIT = 0x40000000
@@ -141,8 +141,3 @@ def _argument(index: int) -> Instruction:
 
 def _notify_or_allow() -> list[Instruction]:
     return [Instruction(_RETURN, NOTIFY), Instruction(_RETURN, ALLOW)]
-
-
-def forbidden_numbers() -> list[int]:
-    """The numbers of the calls that are forbidden whatever their arguments."""
-    return sorted(NUMBERS[name] for name in FORBIDDEN)
