@@ -12,6 +12,7 @@ import re
 import secrets
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ from marketplace.core.canonical import canonical, exact_fields, hex_bytes, parse
 from marketplace.core.wrapping import check_size, public_key
 from marketplace.errors import InputError, NotFoundError, RefusedError, UnavailableError
 
+NODE_WALLET, NEXT_NODE_WALLET = "node", "node-next"
+"""A node's hot key, and the one that will take its place; never the wallet of a person."""
+SEALING_KEY, NEXT_SEALING_KEY = "sealing", "sealing-next"
+"""A node's sealing key, and the one that will take its place."""
+
+_ASIDE = "replaced"
 _NAME = re.compile(r"[a-z0-9-]{1,64}")
 _WALLET, _SEALING = ".json", ".sealing.json"
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -118,6 +125,29 @@ class Keyring:
         public = public_key(private)
         _expect_same(name, public.hex(), stored.public)
         return SealingKey(public, private)
+
+    def replace_wallet(self, name: str, by: str) -> None:
+        """Gives a wallet another's name; the one that had it is put aside. Errors as in `wallet`."""
+        self._replace(name, by, _WALLET)
+
+    def replace_sealing_key(self, name: str, by: str) -> None:
+        """As `replace_wallet`, for sealing keys."""
+        self._replace(name, by, _SEALING)
+
+    def _replace(self, name: str, by: str, suffix: str) -> None:
+        """At every moment both files, or the new one under the name: a kill in between loses no key."""
+        old, new = self._path(name, suffix), self._path(by, suffix)
+        aside = (
+            self._folder / _ASIDE / f"{self._read(name, suffix).public.removeprefix('0x').lower()}{suffix}"
+        )
+        self._read(by, suffix)
+        try:
+            aside.parent.mkdir(mode=0o700, exist_ok=True)
+            with suppress(FileExistsError):
+                aside.hardlink_to(old)
+            new.replace(old)
+        except OSError as error:
+            raise UnavailableError(f"the key file {old} cannot be replaced", got=error.strerror) from error
 
     def _keep_wallet(self, name: str, private: bytes) -> LocalAccount:
         account = _account(private)

@@ -45,6 +45,10 @@ class Answers:
             return entry.to(Step.fail, failure=failure_json(entry.job_id, failure))
         for cid in blocks:
             place.store.put(cid, place.outputs.get(cid))
+        if place.now() > entry.until - place.margin() / 2:
+            # A receipt that comes too late is refused, and its key stands in the block all the same.
+            late = node_failure("deadline", "the output was stored too late to be handed over in time")
+            return entry.to(Step.fail, failure=failure_json(entry.job_id, late))
         signature = sign_digest(place.account, receipt.digest(place.chain.domain))
         wrapped = bytes.fromhex(entry.data["wrapped_key"])
         place.chain.send("Market", "submit", (receipt.to_tuple(), signature, wrapped), place.account)
@@ -108,6 +112,8 @@ class Answers:
             return None if standing.step is Step.check else standing
         known = (("failure", Step.fail), ("code", Step.reject), ("receipt", Step.submit))
         again = next((step for key, step in known if key in entry.data), Step.judge)
+        if again is Step.submit and entry.data["review"]:
+            again = Step.review  # which goes on by itself where the Release is there
         job = self._place.chain.job(entry.job_id)
         return entry.to(again, until=job.until)
 

@@ -16,21 +16,23 @@ from compute.provider.journal import Entry
 from compute.provider.node import Node, Place
 from compute.provider.place import check_key, registered_key
 from compute.provider.reporter import Reporter
+from compute.provider.rotation import open_jobs, rotate
 from compute.provider.runner import Keys, Runner
 from compute.sandbox import Isolation, Sandbox, Wall
 from marketplace import bonds
 from marketplace.chain.client import ETHER
 from marketplace.cli.output import table
-from marketplace.cli.session import NODE_WALLET, SEALING_KEY, Session, parse_job_id, session
+from marketplace.cli.session import Session, parse_job_id, session
 from marketplace.core.readable import euros
 from marketplace.errors import RefusedError
+from marketplace.keys import NODE_WALLET, SEALING_KEY
+
+Gas = Annotated[float, typer.Option(min=0, max=10, help="ether that the node should hold for its gas")]
 
 
 def node_init(
     context: typer.Context,
-    gas: Annotated[
-        float, typer.Option(min=0, max=10, help="ether that the node should hold for its gas")
-    ] = 0.1,
+    gas: Gas = 0.1,
 ) -> None:
     """Make the node's keys, register them for your wallet, pledge its bond, give it gas; repeat it where it failed."""
     here = session(context)
@@ -48,9 +50,7 @@ def node_init(
     if pledge:
         here.output.step(f"pledging {euros(pledge)} for the node")
         bonds.deposit(here.chain, owner, pledge)
-    missing = int(gas * ETHER) - here.chain.ether(node)
-    if missing > 0:
-        here.chain.pay(owner, node, missing)
+    _give_gas(here, node, gas)
     here.output.result(
         {
             "provider": here.address,
@@ -67,6 +67,51 @@ def node_init(
         ],
         then="steelyard node run",
     )
+
+
+def node_rotate(
+    context: typer.Context,
+    now: Annotated[
+        bool, typer.Option("--now", help="also where jobs are open: they are rejected, all money back")
+    ] = False,
+    gas: Gas = 0.1,
+) -> None:
+    """Give the node new keys, after a theft or from time to time; stop the node first, repeat it where it failed."""
+    here = session(context)
+    with alone_in(here.home):
+        waiting = open_jobs(here.chain, here.address)
+        if waiting and not now:
+            raise RefusedError(
+                "jobs are open whose orders only the present key opens",
+                got=len(waiting),
+                do="Let them end first, or have them rejected, all money back: steelyard node rotate --now",
+            )
+        made = rotate(here.chain, vault_of(here), here.keyring, here.account, _isolation(here))
+        _give_gas(here, made.node, gas)
+    left = [f"the new key cannot open {token}: publish that dataset again" for token in made.left]
+    here.output.result(
+        {
+            "provider": here.address,
+            "node": made.node,
+            "transaction": made.sent.transaction if made.sent else None,
+            "datasets": made.wrapped,
+            "unopened": made.left,
+            "open_jobs": ["0x" + job_id.hex() for job_id in waiting],
+        },
+        [
+            f"node {made.node} has taken the place of the one before, which answers nothing any more",
+            f"datasets that it can open: {len(made.wrapped)}",
+            *left,
+            f"the keys before lie in {here.home / 'keys' / 'replaced'}",
+        ],
+        then="steelyard node run",
+    )
+
+
+def _give_gas(here: Session, node: str, gas: float) -> None:
+    missing = int(gas * ETHER) - here.chain.ether(node)
+    if missing > 0:
+        here.chain.pay(here.account, node, missing)
 
 
 def _isolation(here: Session) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,10 +12,13 @@ from compute.provider import requests
 from compute.provider.decisions import decisions
 from compute.provider.home import journal_of, outputs_of
 from compute.provider.journal import WAITS_FOR_OWNER, Step
-from marketplace.cli.session import SEALING_KEY, Session, parse_job_id, session
+from compute.provider.readable import Readable, readable
+from marketplace.cli.session import Session, parse_job_id, session
 from marketplace.core.readable import instant
 from marketplace.errors import RefusedError
 from marketplace.hub import printable
+from marketplace.keys import SEALING_KEY
+from marketplace.results import write_files
 
 _MOST_SHOWN = 4_000
 
@@ -74,30 +78,35 @@ def _lines(row: dict[str, Any]) -> tuple[str, ...]:
     return str(row["job"]), waits, f"  buyer {row['buyer']}"
 
 
-def request_show(context: typer.Context, job: JobId) -> None:
-    """Everything the owner should read before deciding; buyers' text is shown without control characters."""
+def request_show(
+    context: typer.Context,
+    job: JobId,
+    to: Annotated[Path | None, typer.Option(help="a new folder for every file, whole and untouched")] = None,
+) -> None:
+    """Everything to read before deciding; what a terminal would hide or do stands as an escape, as \\u200b."""
     here = session(context)
     pending = _pending(here, job)
-    manifest, spec = pending.order.algorithm.manifest, pending.order.spec
     files = pending.output if pending.output is not None else dict(pending.order.algorithm.files)
     kind = "output" if pending.output is not None else "algorithm"
-    lines: list[Any] = [
-        f"{kind} of job {job}",
-        f"buyer {pending.entry.request.buyer}, purpose {printable(spec.purpose, 100)} (declared)",
-        f"algorithm {manifest.name} {manifest.version}: {printable(manifest.description, 500)}",
-        f"parameters {pending.order.parameters}",
-    ]
+    shown = {name: readable(data, _MOST_SHOWN) for name, data in files.items()}
+    lines: list[Any] = _heading(pending, kind, job)
     for name, data in files.items():
-        lines += [f"--- {name} ({len(data)} bytes)", _text(data)]
+        lines += [f"--- {name} ({len(data)} bytes)", shown[name].text, *_missing(shown[name], job)]
+    if to is not None:
+        lines += [f"wrote {path}" for path in write_files(files, to)]
     option = " --output" if kind == "output" else ""
+    request, spec = pending.entry.request, pending.order.spec
     value = {
         "job": job,
         "kind": kind,
-        "buyer": pending.entry.request.buyer,
+        "buyer": request.buyer,
         "purpose": spec.purpose,
-        "algorithm": {"name": manifest.name, "digest": pending.entry.request.algorithm},
+        "algorithm": {"name": pending.order.algorithm.manifest.name, "digest": request.algorithm},
         "parameters": pending.order.parameters,
-        "files": [{"name": name, "bytes": len(data), "text": _text(data)} for name, data in files.items()],
+        "files": [
+            {"name": name, "bytes": len(data), "text": shown[name].text, "whole": shown[name].whole}
+            for name, data in files.items()
+        ],
     }
     here.output.result(
         value,
@@ -106,23 +115,26 @@ def request_show(context: typer.Context, job: JobId) -> None:
     )
 
 
+def _heading(pending: requests.Pending, kind: str, job: str) -> list[str]:
+    manifest, spec = pending.order.algorithm.manifest, pending.order.spec
+    return [
+        f"{kind} of job {job}",
+        f"buyer {pending.entry.request.buyer}, purpose {printable(spec.purpose, 100)} (declared)",
+        f"algorithm {manifest.name} {manifest.version}: {printable(manifest.description, 500)}",
+        f"parameters {pending.order.parameters}",
+    ]
+
+
+def _missing(shown: Readable, job: str) -> list[str]:
+    if shown.whole:
+        return []
+    return [f"(not the whole; read that before you approve: steelyard request show {job} --to FOLDER)"]
+
+
 def _pending(here: Session, job: str) -> requests.Pending:
     private = here.keyring.sealing_key(SEALING_KEY).private
     return requests.show(
         here.chain, here.store, outputs_of(here), journal_of(here), parse_job_id(job), private
-    )
-
-
-def _text(data: bytes) -> str:
-    try:
-        lines = data[: _MOST_SHOWN * 4].decode().splitlines()
-    except UnicodeDecodeError:
-        return f"(not text; begins {data[:16].hex()})"
-    shown = "\n".join(printable(line, _MOST_SHOWN) for line in lines)
-    return (
-        shown
-        if len(shown) <= _MOST_SHOWN
-        else shown[:_MOST_SHOWN] + "\n(cut here; read the whole before you approve)"
     )
 
 

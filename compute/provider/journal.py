@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS jobs (
   until INTEGER NOT NULL, request TEXT NOT NULL, data TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS approvals (subject BLOB, document BLOB, block INTEGER, PRIMARY KEY (subject, document));
 CREATE TABLE IF NOT EXISTS refusals (job_id BLOB PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS shown (job_id BLOB PRIMARY KEY, subject BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS blocks (number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 """
 _KEEP_BLOCKS = 1_000
@@ -133,6 +134,17 @@ class Journal:
         with self._session() as db:
             rows = db.execute("SELECT document FROM approvals WHERE subject = ?", (subject,)).fetchall()
         return [bytes(row[0]) for row in rows]
+
+    def note_shown(self, job_id: bytes, subject: bytes) -> None:
+        """The owner was shown the algorithm or the output of that digest."""
+        with self._session() as db:
+            db.execute("INSERT OR REPLACE INTO shown VALUES (?, ?)", (job_id, subject))
+
+    def was_shown(self, job_id: bytes, subject: bytes) -> bool:
+        """Whether that digest is what the owner was shown last."""
+        with self._session() as db:
+            query = "SELECT 1 FROM shown WHERE job_id = ? AND subject = ?"
+            return db.execute(query, (job_id, subject)).fetchone() is not None
 
     def refuse(self, job_id: bytes) -> None:
         """The owner says no; the node acts on it."""

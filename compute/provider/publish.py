@@ -18,11 +18,11 @@ from eth_account.signers.local import LocalAccount
 
 from compute.provider.profile import read_profile
 from compute.provider.table import Profile
-from compute.provider.vault import SealedDataset, Vault, VaultRecord, wrap_of
+from compute.provider.vault import SealedDataset, Vault, VaultRecord, wrapped_record
 from compute.sandbox import environment_list
 from marketplace import bonds
 from marketplace.chain.client import Chain, Sent
-from marketplace.core import bundle, envelope, unixfs
+from marketplace.core import bundle, unixfs
 from marketplace.core.bundle import parse_bundle
 from marketplace.core.canonical import MAX_DOCUMENT
 from marketplace.core.cid import Cid
@@ -126,7 +126,15 @@ class Publisher:
             self._store_documents(listing, terms, sealed, choice)
             on_step("publishing on chain")
             self._chain.head()  # an endpoint that is away is found out before there is anything to take back
-            sent = self._list(did, salt, listing, self._record(did, sealed, path.name))
+            record = wrapped_record(
+                sealed.header,
+                sealed.key,
+                self._node_key,
+                path.name,
+                owner=self._owner,
+                domain=self._chain.domain,
+            )
+            sent = self._list(did, salt, listing, record)
         except _Unknown as unknown:
             raise unknown.error from None
         except BaseException:
@@ -165,19 +173,6 @@ class Publisher:
         except BaseException:
             self._vault.remove(did.token)
             raise
-
-    def _record(self, did: Did, sealed: SealedDataset, filename: str) -> VaultRecord:
-        info = envelope.wrap_info("node", sealed.header.body, str(did))
-        wrapped = envelope.wrap(sealed.key, self._node_key, info)
-        blank = VaultRecord(
-            did=str(did),
-            header="0x" + sealed.header.digest.hex(),
-            wrapped_key="0x" + wrapped.hex(),
-            signature="0x" + "0" * 130,
-            filename=filename,
-        )
-        signature = sign_digest(self._owner, wrap_of(blank, wrapped).digest(self._chain.domain))
-        return blank.model_copy(update={"signature": "0x" + signature.hex()})
 
     def offer(self, token: int, price: Price) -> tuple[Offer, bytes, Sent]:
         """Signs an offer under the listing's terms and announces it; returns offer, digest, transaction.

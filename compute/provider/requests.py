@@ -48,11 +48,21 @@ def show(
     job_id: bytes,
     private_key: bytes,
 ) -> Pending:
-    """All that the owner should see before deciding: purpose, parameters, every file; or the output."""
+    """All that the owner should see before deciding: purpose, parameters, every file; or the output.
+
+    The journal keeps what was shown: a yes is for nothing else.
+    """
     entry = _waiting_entry(journal, job_id)
     offer = offer_of(chain, store, entry.request.offer_digest).offer
     order = read_order(store, entry.request, offer, private_key)
-    return Pending(entry, order, _output(outputs, entry, private_key) if entry.step is Step.review else None)
+    output = _output(outputs, entry, private_key) if entry.step is Step.review else None
+    journal.note_shown(job_id, _subject(entry))
+    return Pending(entry, order, output)
+
+
+def _subject(entry: Entry) -> bytes:
+    """The digest of what waits: of the sealed output, or of the algorithm."""
+    return _output_digest(entry) if entry.step is Step.review else entry.request.algorithm
 
 
 def _waiting_entry(journal: Journal, job_id: bytes) -> Entry:
@@ -82,12 +92,17 @@ def approve(
 ) -> tuple[Struct, Sent]:
     """Signs what the job waits for: the algorithm's Approval, or the output's Release.
 
-    Raises RefusedError where another account owns the dataset: the node would not heed its signature.
+    Raises RefusedError where another account owns the dataset: the node would not heed its signature; and where what
+    waits is not what was shown: after a reorganisation the same job may have another output.
     """
     entry = _waiting_entry(journal, job_id)
     provider = chain.job(job_id).provider
     if provider != owner.address:
         raise RefusedError("only the dataset's provider decides", got=owner.address, expected=provider)
+    if not journal.was_shown(job_id, _subject(entry)):
+        raise RefusedError(
+            "what waits now was not shown to you", do=f"Read it: steelyard request show 0x{job_id.hex()}"
+        )
     if entry.step is Step.review:
         release = Release(job_id, _output_digest(entry))
         return release, _announce(chain, store, owner, entry.asset, job_id, release)
@@ -137,11 +152,16 @@ def is_released(
     return any(struct == wanted for struct in _signed_by(chain, store, documents, owner))
 
 
+def by_key_alone(signer: str, digest: bytes, signature: bytes) -> bool:
+    """The owner of a node's home has a key: no endpoint may say yes in its name."""
+    return False
+
+
 def _signed_by(chain: Chain, store: ContentStore, documents: Iterable[bytes], owner: str) -> Iterable[Struct]:
     for document in documents:
         try:
             signed = Signed.parse(get_document(store, document))
-            signed.expect(chain.domain, owner, chain.accepts)
+            signed.expect(chain.domain, owner, by_key_alone)
         except SteelyardError:
             continue  # announcing is open to everyone
         yield signed.struct

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO, ClassVar, Literal
 
+from eth_account.signers.local import LocalAccount
 from pydantic import Field
 
 from compute.provider.job_logs import JobLogs
@@ -26,6 +27,7 @@ from marketplace.core.eip712 import Domain
 from marketplace.core.ids import Did
 from marketplace.core.offer import Wrap
 from marketplace.errors import InputError, IntegrityError, NotFoundError
+from marketplace.keys import sign_digest
 from marketplace.storage import LocalStore
 from marketplace.storage.disk import disk_error, write_atomically
 
@@ -138,16 +140,49 @@ class Vault:
         Raises IntegrityError unless the owner signed this wrap for this header, or if any block is not whole.
         """
         header = self.header(record)
-        if header.id != record.did:
-            raise IntegrityError(
-                "the sealed data belongs to another dataset", got=header.id, expected=record.did
-            )
-        wrapped = bytes.fromhex(record.wrapped_key[2:])
-        signer = wrap_of(record, wrapped).signer(domain, bytes.fromhex(record.signature[2:]))
-        if signer != owner:
-            raise IntegrityError("the dataset's key was wrapped by someone else", got=signer, expected=owner)
-        key = envelope.unwrap(wrapped, private_key, envelope.wrap_info("node", header.body, record.did))
+        key = _key(record, header, private_key, domain=domain, owner=owner)
         return envelope.open_sealed(header, key, self._block)
+
+    def rewrap(
+        self, token: int, private_key: bytes, to: bytes, *, owner: LocalAccount, domain: Domain
+    ) -> None:
+        """Wraps a dataset's key anew. private_key opens it now; `to`: the public sealing key that will.
+
+        Raises IntegrityError where that key does not open it, or its owner is another.
+        """
+        record = self.record(token)
+        header = self.header(record)
+        key = _key(record, header, private_key, domain=domain, owner=owner.address)
+        self.add(wrapped_record(header, key, to, record.filename, owner=owner, domain=domain))
+
+
+def _key(
+    record: VaultRecord, header: envelope.Header, private_key: bytes, *, domain: Domain, owner: str
+) -> bytes:
+    """The dataset's key, which its owner wrapped for the node."""
+    if header.id != record.did:
+        raise IntegrityError("the sealed data belongs to another dataset", got=header.id, expected=record.did)
+    wrapped = bytes.fromhex(record.wrapped_key[2:])
+    signer = wrap_of(record, wrapped).signer(domain, bytes.fromhex(record.signature[2:]))
+    if signer != owner:
+        raise IntegrityError("the dataset's key was wrapped by someone else", got=signer, expected=owner)
+    return envelope.unwrap(wrapped, private_key, envelope.wrap_info("node", header.body, record.did))
+
+
+def wrapped_record(
+    header: envelope.Header, key: bytes, to: bytes, filename: str, *, owner: LocalAccount, domain: Domain
+) -> VaultRecord:
+    """A record whose key (32 bytes) opens with the private half of `to`, signed by the dataset's owner."""
+    wrapped = envelope.wrap(key, to, envelope.wrap_info("node", header.body, header.id))
+    blank = VaultRecord(
+        did=header.id,
+        header="0x" + header.digest.hex(),
+        wrapped_key="0x" + wrapped.hex(),
+        signature="0x" + "0" * 130,
+        filename=filename,
+    )
+    signature = sign_digest(owner, wrap_of(blank, wrapped).digest(domain))
+    return blank.model_copy(update={"signature": "0x" + signature.hex()})
 
 
 def wrap_of(record: VaultRecord, wrapped: bytes) -> Wrap:

@@ -18,13 +18,9 @@ from marketplace.chain.deployment import Deployment, read_deployment
 from marketplace.cli.output import Output
 from marketplace.core.canonical import MAX_DOCUMENT, parse_json
 from marketplace.errors import InputError, NotFoundError, RefusedError
-from marketplace.keys import Keyring
+from marketplace.keys import NEXT_NODE_WALLET, NODE_WALLET, Keyring
 from marketplace.settings import Settings, load_settings
 from marketplace.storage import GatewayStore
-
-NODE_WALLET = "node"
-"""The node's hot key; never the wallet of a person."""
-SEALING_KEY = "sealing"
 
 _EUROS = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?")
 _JOB_ID = re.compile(r"0x[0-9a-fA-F]{64}")
@@ -82,7 +78,7 @@ class Session:
 
     def wallet_name(self) -> str:
         """The wallet to act with: the named one, or the only one. Raises InputError that asks."""
-        names = [name for name in self.keyring.wallets() if name != NODE_WALLET]
+        names = [name for name in self.keyring.wallets() if name not in (NODE_WALLET, NEXT_NODE_WALLET)]
         chosen = self.settings.wallet
         if chosen:
             if chosen not in names:

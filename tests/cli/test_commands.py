@@ -104,9 +104,10 @@ def test_a_provider_sees_shows_approves_and_refuses_what_waits(
         works.await_step(_request(works, job), Step.approval)
         listed_ = command(home, "request", "list")
         assert [row["job"] for row in listed_.value["requests"]] == [job]
-        shown = command(home, "request", "show", job, as_json=False)
-        assert "harmless" in shown.out and "Divides" in shown.out
+        shown = command(home, "request", "show", job, "--to", str(tmp_path / "read"), as_json=False)
+        assert "'\\x1b[2J\\x07 harmless'" in shown.out and "Divides" in shown.out
         assert not {"\x1b", "\x07"} & set(shown.out)
+        assert (tmp_path / "read" / "own.py").read_bytes() == (folder / "own.py").read_bytes()
         assert command(home, "request", "refuse", job).code == 0
         assert await_state(town, _request(works, job)) is State.rejected
     status = command(buyer_home, "job", "wait", job)

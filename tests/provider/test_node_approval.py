@@ -25,6 +25,8 @@ from tests.support.buyers import Buyer, await_state, new_buyer, rejection
 from tests.support.catalogue import Town
 from tests.support.works import COUNT_ROWS, PRICE, TABLE, Dataset, Works, algorithm, open_works, wait_until
 
+YES = "0x7f1626ba7e" + "00" * 28 + "5f5260205ff3"
+"""Code of a contract that takes every signature (ERC-1271)."""
 RESULT = {"result.json": b'{"rows":%d}' % (len(TABLE.splitlines()) - 1)}
 
 
@@ -151,6 +153,63 @@ def test_who_approved_released_and_refused_what_can_be_read_from_chain_and_conte
     assert (yes.algorithm, yes.asset, yes.buyer) == (approval.algorithm, approval.asset_id, approval.buyer)
     assert (yes.until, yes.by) == (approval.valid_until, owner)
     assert {d.by for d in made} == {owner} and made[0].at <= made[-1].at
+
+
+def test_an_output_under_review_stays_whatever_an_endpoint_said_meanwhile(desk: Desk) -> None:
+    """As where a lie or a reorganisation made the job look ended: what comes after it is the review."""
+    request, _ = desk.order("looked-ended")
+    journal = desk.works.journal
+    desk.works.await_step(request, Step.approval)
+    desk.works.approve(request)
+    desk.works.await_step(request, Step.review)
+    journal.put(journal.get(request.job_id).to(Step.check))
+    desk.works.await_step(request, Step.review)
+    assert desk.still_waits(request, Step.review)
+    header = journal.get(request.job_id).data["receipt"]["outputDigest"]
+    with pytest.raises(NotFoundError):
+        desk.town.store.get(Cid.raw(bytes.fromhex(header[2:])))
+    requests.refuse(journal, request.job_id)
+    rejection(desk.town, request)
+
+
+def test_no_endpoint_approves_in_the_name_of_an_owner_that_has_a_key(desk: Desk) -> None:
+    """Whoever answers for a contract at the owner's address: a signature of nobody approves nothing."""
+    request, data = desk.order("said-yes-for-the-owner")
+    desk.works.await_step(request, Step.approval)
+    chain, owner = desk.town.market.chain, desk.works.owner
+    forged = put_block(desk.town.store, Signed(desk.approval(data), b"\1" * 65).to_bytes()).digest
+    chain.send("Market", "announceApproval", (desk.dataset.token, bundle.digest(data), forged), owner)
+    rpc = desk.town.market.embedded.rpc
+    rpc.request("anvil_setCode", owner.address, YES)
+    try:
+        assert chain.accepts(owner.address, bytes(32), b"anything")
+        assert desk.still_waits(request, Step.approval)
+    finally:
+        rpc.request("anvil_setCode", owner.address, "0x")
+    requests.refuse(desk.works.journal, request.job_id)
+    rejection(desk.town, request)
+
+
+def test_a_yes_is_for_what_was_shown_and_nothing_else(desk: Desk) -> None:
+    request, _ = desk.order("shown")
+    works, chain, store = desk.works, desk.town.market.chain, desk.town.store
+    works.await_step(request, Step.approval)
+
+    def say_yes() -> None:
+        requests.approve(chain, store, works.journal, works.owner, request.job_id, now=int(time.time()))
+
+    with pytest.raises(RefusedError, match="was not shown to you"):
+        say_yes()
+    works.approve(request)
+    works.await_step(request, Step.review)
+    with pytest.raises(RefusedError, match="was not shown to you"):
+        say_yes()  # the algorithm was shown, the output was not
+    requests.show(chain, store, works.outputs, works.journal, request.job_id, works.private)
+    works.journal.note_shown(request.job_id, sha256(b"the output of an earlier run of the same job"))
+    with pytest.raises(RefusedError, match="was not shown to you"):
+        say_yes()
+    requests.refuse(works.journal, request.job_id)
+    rejection(desk.town, request)
 
 
 def test_an_algorithm_that_the_owner_refuses_is_paid_back_in_full(desk: Desk) -> None:

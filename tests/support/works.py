@@ -200,6 +200,8 @@ class Works:
         wait_until(there, f"step {step} (node: {self.said[-3:]})", seconds=seconds)
 
     def approve(self, request: Request) -> None:
+        """Reads what waits, and says yes."""
+        requests.show(self.chain, self.town.store, self.outputs, self.journal, request.job_id, self.private)
         requests.approve(
             self.chain, self.town.store, self.journal, self.owner, request.job_id, now=int(time.time())
         )
