@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import secrets
 import sqlite3
 import tarfile
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ def backup(home: Path, file: Path, *, data: bool) -> Summary:
     Raises NotFoundError for a home without keys, RefusedError where the file is there already.
     """
     if file.exists():
-        raise RefusedError("the backup's file is there already", got=file, do="Name another one.")
+        raise _taken(file)
     try:
         with TemporaryDirectory(dir=home, prefix=".backup-") as scratch:
             members = dict(_members(home, data))
@@ -60,8 +61,14 @@ def backup(home: Path, file: Path, *, data: bool) -> Summary:
             if (home / _JOURNAL).is_file():
                 members[_JOURNAL] = _copy_journal(home / _JOURNAL, Path(scratch) / _JOURNAL)
             return _write(members, file)
+    except FileExistsError:  # it came meanwhile, or is a link to nothing
+        raise _taken(file) from None
     except OSError as error:
         raise disk_error(f"the backup {file} cannot be written", error) from error
+
+
+def _taken(file: Path) -> RefusedError:
+    return RefusedError("the backup's file is there already", got=file, do="Name another one.")
 
 
 def _members(home: Path, data: bool) -> Iterator[tuple[str, Path]]:
@@ -81,8 +88,10 @@ def _copy_journal(source: Path, target: Path) -> Path:
 
 def _write(members: dict[str, Path], file: Path) -> Summary:
     digests = {name: sha256(path.read_bytes()).hex() for name, path in members.items()}
-    partial = file.with_name(f".{file.name}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    # A name that nobody can guess, and no file or link that is there: the folder may be open to others.
+    partial = file.with_name(f".{secrets.token_hex(8)}.partial")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(partial, flags, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as out, tarfile.open(fileobj=out, mode="w") as archive:
             _add(archive, _INDEX, canonical({"version": 1, "files": digests}))

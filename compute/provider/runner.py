@@ -44,7 +44,8 @@ _BLAME_ALGORITHM = {
 class Failure:
     """Why a job failed. code: at most 32 characters.
 
-    detail never quotes the log, but for the `::error` line of an algorithm that the owner listed (see `lines`).
+    It is published, so detail holds nothing that code which the owner did not list could choose: no number of its own,
+    no word of its log. A listed algorithm's exit code and `::error` line may stand in it (see `lines`).
     """
 
     fault: Fault
@@ -117,17 +118,21 @@ class Runner:
 
         seconds: left until the node must have an answer. fair_seconds: what any algorithm may count on; one that
         had them (or its own limit, where that is less) and is not done has itself to blame, else the node has.
-        on_line: the log's lines, for the owner alone. What lines mean to the node is in `lines`.
+        on_line: the log's lines, for the owner alone; the last one, `node: ...`, has the numbers that a failure's
+        detail leaves out. What lines mean to the node is in `lines`.
         Raises SteelyardErrors only for what is the node's own trouble.
         """
         on_progress("opening data", 0, 0)
         with self._plaintext(record, verdict.order.offer.provider) as data:
             task = _task(verdict, record, data, listing, seconds)
-            lines = Lines(on_line, on_progress, listed=not verdict.permit.needs_approval)
+            listed = not verdict.permit.needs_approval
+            lines = Lines(on_line, on_progress, listed=listed)
             on_progress("running", 0, 0)
             with self._sandbox.run(task, lines, stop) as outcome:
                 enough = seconds >= min(verdict.order.algorithm.manifest.limits.wall_seconds, fair_seconds)
-                failure = _failure(outcome, enough, lines.error)
+                if outcome.exact:
+                    on_line(f"node: {outcome.exact}")
+                failure = _failure(outcome, enough, _crash(outcome, lines.error, listed=listed))
                 return failure or self._release(job_id, verdict, record, outcome)
 
     @contextmanager
@@ -217,10 +222,17 @@ def _task(verdict: Verdict, record: VaultRecord, data: Path, listing: bytes, sec
     )
 
 
-def _failure(outcome: Outcome, enough: bool, error: str) -> Failure | None:
+def _crash(outcome: Outcome, error: str, *, listed: bool) -> str:
+    """An end with an error in words. error: what a listed algorithm said of itself, or empty."""
+    if not listed:  # an exit code of code that nobody listed could be eight bits of the data
+        return "the algorithm ended with an error"
+    return error or f"the algorithm ended with exit code {outcome.exit_code}"
+
+
+def _failure(outcome: Outcome, enough: bool, crash: str) -> Failure | None:
     """Whose fault an outcome is, None where it has outputs to review.
 
-    enough: it had the time that it may take. error: what a listed algorithm said of itself, or empty.
+    enough: it had the time that it may take. crash: the words for an end with an error.
     """
     times = (outcome.started_at, outcome.finished_at)
     if outcome.ending is Ending.forbidden_call:
@@ -232,10 +244,7 @@ def _failure(outcome: Outcome, enough: bool, error: str) -> Failure | None:
     if outcome.ending in _BLAME_ALGORITHM:
         return Failure(Fault.algorithm, _BLAME_ALGORITHM[outcome.ending], outcome.detail, *times)
     if outcome.exit_code != 0:
-        words = error or f"the algorithm ended with exit code {outcome.exit_code}"
-        return Failure(Fault.algorithm, "crashed", words, *times)
+        return Failure(Fault.algorithm, "crashed", crash, *times)
     if outcome.refused:
-        return Failure(
-            Fault.policy, "output-refused", f"not regular files: {len(outcome.refused)} of them", *times
-        )
+        return Failure(Fault.policy, "output-refused", "some of its outputs were refused", *times)
     return None

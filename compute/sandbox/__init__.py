@@ -24,11 +24,14 @@ Covered
 - memory (private, shared, in files), CPU time, wall time (also of a job that stops itself), processes and
   threads, size and number of outputs with their names and attributes, length of the log, escapes in it
 - outputs: regular files only, by descriptor; links, FIFOs, devices, sparse giants and odd names are refused
+- words about the end: `Outcome.detail` is fixed words and the task's own limits; exit codes, numbers of calls, their
+  arguments and counts, which an algorithm can choose, stand in `Outcome.exact` and `exit_code` alone
 - what a job leaves behind: daemons, swarms, timers end with it; a runner that is killed takes its jobs with it;
   what it left behind goes at the next start
 
 Not covered
 - copying the input into the outputs or the log: no sandbox can tell; that is for the rules of release
+- which way a job ends, by which forbidden call, and when: an algorithm chooses, and whispers a few bits so
 - flaws of the kernel itself (of gVisor and, behind it, of what gVisor asks of the kernel); side channels:
   timing, caches, load, what /proc tells of processor and memory
 - paths of this machine (not contents): /proc/self/mountinfo names where things are bound from

@@ -28,11 +28,12 @@ _GRACE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Ended:
-    """How a job ended. call: the forbidden call in words, where that was the end."""
+    """How a job ended. call, exact_call: the forbidden call in words and in numbers, where that was the end."""
 
     ending: Ending
     exit_code: int | None = None
     call: str | None = None
+    exact_call: str | None = None
 
 
 class Job:
@@ -144,10 +145,7 @@ class Job:
         if kind == "exited":
             return Ended(Ending.exited, exit_code=int(words[0]))
         if kind == "forbidden":
-            number, architecture, argument = map(int, words)
-            gone = "a call whose process did not outlive it"
-            call = gone if number < 0 else seccomp.describe(number, architecture, argument)
-            return Ended(Ending.forbidden_call, call=call)
+            return _forbidden(*map(int, words))
         if kind in ("memory", "cpu_time", "processes"):
             return Ended(Ending(kind))
         message = self._launched.error_text() or line or "no message"
@@ -181,3 +179,11 @@ class Job:
         except (ProcessLookupError, subprocess.TimeoutExpired):
             process.kill()
             process.wait()
+
+
+def _forbidden(number: int, architecture: int, argument: int) -> Ended:
+    if number < 0:
+        return Ended(Ending.forbidden_call, call="a call whose process did not outlive it")
+    call = seccomp.describe(number, architecture, argument)
+    exact_call = seccomp.describe_exactly(number, architecture, argument)
+    return Ended(Ending.forbidden_call, call=call, exact_call=exact_call)

@@ -90,7 +90,7 @@ def _walls(run: Run) -> list[str]:
     with run(_task(_WALLS), _ignore) as outcome:
         lines = outcome.log_tail.splitlines()
         if outcome.ending is not Ending.exited or outcome.exit_code or not lines[-1].startswith("checked"):
-            return [f"a working interpreter ({outcome.detail}: {outcome.log_tail[-300:]})"]
+            return [f"a working interpreter ({_ended(outcome)}: {outcome.log_tail[-300:]})"]
         return [line.partition(": ")[2] for line in lines[:-1]]
 
 
@@ -99,7 +99,7 @@ def _calls(run: Run) -> list[str]:
         return (
             []
             if outcome.ending is Ending.forbidden_call
-            else [f"notice of forbidden calls ({outcome.detail})"]
+            else [f"notice of forbidden calls ({_ended(outcome)})"]
         )
 
 
@@ -114,7 +114,12 @@ def _processes(run: Run, promised: Isolation) -> list[str]:
 def _limit(run: Run, code: bytes, expected: Ending, *, strict: bool) -> list[str]:
     with run(_task(code), _ignore) as outcome:
         held = outcome.ending is expected or (not strict and outcome.exit_code == _REFUSED_INSIDE)
-        return [] if held else [f"a limit of {expected.value} ({outcome.detail})"]
+        return [] if held else [f"a limit of {expected.value} ({_ended(outcome)})"]
+
+
+def _ended(outcome: Outcome) -> str:
+    """With its numbers: the probe's own code chose them."""
+    return "; ".join(filter(None, (outcome.detail, outcome.exact)))
 
 
 def _task(code: bytes) -> Task:

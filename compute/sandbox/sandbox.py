@@ -125,6 +125,7 @@ class Sandbox:
             outputs=collected.target,
             refused=tuple(collected.refused),
             detail=_detail(ended, task, log, collected),
+            exact=_exact(ended, collected),
         )
 
     def _isolation_promised(self) -> Isolation:
@@ -148,9 +149,10 @@ def _is_full(outputs: int) -> bool:
 
 
 def _detail(ended: Ended, task: Task, log: LineReader, collected: Collected) -> str:
+    """Fixed words and the task's limits: it may be published, so no number of the algorithm's is in it."""
     limits = task.limits
     sentences = {
-        Ending.exited: f"exited with code {ended.exit_code}",
+        Ending.exited: "ended with an error" if ended.exit_code else "ended by itself",
         Ending.memory: f"used more than {limits.memory_bytes} bytes of memory",
         Ending.processes: f"started more than {limits.processes} processes and threads",
         Ending.wall_time: f"ran longer than {limits.wall_seconds} s",
@@ -163,5 +165,14 @@ def _detail(ended: Ended, task: Task, log: LineReader, collected: Collected) -> 
     if log.cut:
         notes.append(f"its log was cut at {limits.log_bytes} bytes")
     if collected.refused:
-        notes.append(f"{len(collected.refused)} of its outputs were refused")
+        notes.append("some of its outputs were refused")
+    return "; ".join(notes)
+
+
+def _exact(ended: Ended, collected: Collected) -> str:
+    notes = [f"exit code {ended.exit_code}"] if ended.exit_code else []
+    if ended.exact_call:
+        notes.append(ended.exact_call)
+    if collected.refused:
+        notes.append(f"{len(collected.refused)} outputs refused")
     return "; ".join(notes)

@@ -81,16 +81,23 @@ def filter_bytes(*, traced: bool = False) -> bytes:
 
 
 def describe(number: int, architecture: int, argument: int) -> str:
-    """A forbidden call in words, from what the supervisor was told. argument: the call's first."""
+    """A forbidden call in fixed words alone, from what the supervisor was told. argument: the call's first.
+
+    No number is in it: the caller chose them all, and could spell out data with them.
+    """
     if architecture != ARCHITECTURE:
-        return f"system call {number} of another architecture ({architecture:#x})"
+        return "a call of another architecture"
     if number & X32_BIT:
-        return f"system call {NAMES.get(number ^ X32_BIT, number ^ X32_BIT)} of the x32 interface"
-    name = NAMES.get(number, str(number))
+        return "a call of the x32 interface"
+    name = NAMES.get(number)
     if name in ("socket", "socketpair"):
-        family = argument & 0xFFFFFFFF
-        return f"{name}({_ADDRESS_FAMILIES.get(family, f'address family {family}')})"
-    return f"{name}()"
+        return f"{name}({_ADDRESS_FAMILIES.get(argument & 0xFFFFFFFF, 'an unknown address family')})"
+    return f"{name}()" if name in FORBIDDEN | BY_ARGUMENT else "an unknown call"
+
+
+def describe_exactly(number: int, architecture: int, argument: int) -> str:
+    """The same call with its numbers: for the owner of the data alone."""
+    return f"system call {number:#x} of architecture {architecture:#x}, first argument {argument:#x}"
 
 
 def _ranges() -> list[tuple[int, list[Instruction]]]:

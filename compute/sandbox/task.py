@@ -134,7 +134,9 @@ class Outcome:
 
     exit_code: as subprocess gives it; None where it was killed. started_at, finished_at: Unix seconds.
     log_tail: the last lines of its log, <= 16 KiB. outputs: folder of the collected regular files.
-    refused: what lay in /data/outputs and was not taken, each with the reason. detail: one sentence.
+    refused: what lay in /data/outputs and was not taken, each with the reason.
+    detail: one sentence that may be published: names of fixed tables and the task's limits, no more.
+    exact: the numbers behind it, which the algorithm chose, so that they could spell out data; maybe empty.
     """
 
     ending: Ending
@@ -145,6 +147,7 @@ class Outcome:
     outputs: Path
     refused: tuple[str, ...]
     detail: str
+    exact: str
 
 
 def _check_name(name: str) -> None:

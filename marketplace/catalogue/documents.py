@@ -39,16 +39,14 @@ LAST_RETRY = 900.0
 
 MAX_FAILURE_FEE_BPS = 2_000
 
-_NOT_ENFORCED = (
-    "arbiter",
-    "verifier",
+NOT_ENFORCED = (
     "royalty_bps",
     "royalty_floor",
     "max_contributors",
     "min_credit_bps",
-    "required_role",
     "budget_cost",
 )
+"""Fields that contracts/libraries/OfferRules.sol refuses unless they are zero."""
 
 Named = Asset | Announcement
 R = TypeVar("R", bound=Row)
@@ -264,9 +262,12 @@ def _signer(offer: Offer, signature: bytes, place: Place) -> str:
 
 def _check_buyable(offer: Offer) -> None:
     """What Market.buy asks of every offer; it refuses fields that nothing enforces yet."""
-    for name in _NOT_ENFORCED:
+    for name in NOT_ENFORCED:
         if getattr(offer, name) not in (0, ZERO_ADDRESS, ZERO_BYTES32):
             raise InputError(f"the market takes no offer with the field {name} yet", got=getattr(offer, name))
+    for judge in (offer.arbiter, offer.verifier):
+        if judge == offer.provider != ZERO_ADDRESS:
+            raise InputError("the offer's provider would judge its own case", got=judge)
     if offer.failure_fee_bps > MAX_FAILURE_FEE_BPS:
         raise InputError(
             "the failure fee is too high", got=offer.failure_fee_bps, expected="at most 2000 bps"

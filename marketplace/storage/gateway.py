@@ -1,4 +1,7 @@
-"""Blocks over HTTP, from anyone's gateway: nothing that it says is believed, every block is checked here."""
+"""Blocks over HTTP, from anyone's gateway: nothing that it says is believed, every block is checked here.
+
+Errors name host and port alone: the rest of a gateway's URL may hold a password or a key, and hubs publish errors.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ class GatewayStore:
 
         Raises InputError if `url` is none.
         """
-        self.url = _address(url)
+        self.url, self.host = _address(url)
         self._timeout = timeout
         self._client = httpx.Client(
             timeout=timeout,
@@ -60,7 +63,7 @@ class GatewayStore:
         self.close = weakref.finalize(self, self._client.close)
 
     def __repr__(self) -> str:
-        return f"GatewayStore({self.url!r})"
+        return f"GatewayStore({self.host!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +85,7 @@ class GatewayStore:
         status, answer = self._ask("GET", cid)
         if status == 404:
             raise NotFoundError(
-                f"block {cid} is not at {self.url}", do="Try another gateway, or ask its owner to store it."
+                f"block {cid} is not at {self.host}", do="Try another gateway, or ask its owner to store it."
             )
         if status != 200:
             raise self._refusal(status, answer, f"block {cid} could not be fetched")
@@ -113,7 +116,7 @@ class GatewayStore:
                 return response.status_code, self._body(response, cid, limit), int(wait[0]) if wait else 0
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
             raise UnavailableError(
-                f"the gateway at {self.url} gave no answer",
+                f"the gateway at {self.host} gave no answer",
                 got=f"{type(error).__name__}: {error}",
                 do="Check that it runs and that the address is right, then try again.",
             ) from error
@@ -126,14 +129,14 @@ class GatewayStore:
             body += piece
             if len(body) > limit and response.status_code == 200:
                 raise IntegrityError(
-                    f"the gateway at {self.url} sent too much for block {cid}",
+                    f"the gateway at {self.host} sent too much for block {cid}",
                     expected=f"at most {limit} bytes",
                 )
             if len(body) > limit:
                 break
             if time.monotonic() > deadline:
                 raise UnavailableError(
-                    f"the gateway at {self.url} answers too slowly",
+                    f"the gateway at {self.host} answers too slowly",
                     got=f"{len(body)} bytes in {2 * self._timeout:g} s",
                     do="Try again, or use another gateway.",
                 )
@@ -143,11 +146,12 @@ class GatewayStore:
         kind = _REFUSALS.get(status, UnavailableError)
         text = answer.decode("utf-8", "replace")
         return kind(
-            f"{what} at {self.url}", got=f"HTTP {status}: {text[:300]}", do="See the gateway's answer."
+            f"{what} at {self.host}", got=f"HTTP {status}: {text[:300]}", do="See the gateway's answer."
         )
 
 
-def _address(url: str) -> str:
+def _address(url: str) -> tuple[str, str]:
+    """The URL without a slash at its end, and its host and port, which errors may name."""
     try:
         parsed = httpx.URL(url)
         fits = (
@@ -160,6 +164,8 @@ def _address(url: str) -> str:
         fits = False
     if not fits:
         raise InputError(
-            "this is not the address of a gateway", got=repr(url)[:200], expected="http://host:port"
+            "this is not the address of a gateway",
+            expected="http://HOST:PORT or https://HOST",
+            do="Set STEELYARD_GATEWAY.",
         )
-    return str(parsed).rstrip("/")
+    return str(parsed).rstrip("/"), parsed.netloc.decode()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
 from marketplace.catalogue import search
-from marketplace.catalogue.documents import DocumentReader, Place
+from marketplace.catalogue.documents import MAX_FAILURE_FEE_BPS, NOT_ENFORCED, DocumentReader, Place
 from marketplace.catalogue.indexer import Indexer
 from marketplace.catalogue.rows import Asset, Listing, OfferDocument
 from marketplace.catalogue.schema import Database, fetch, get
@@ -172,7 +174,7 @@ def test_announcements_of_anything_but_that_offer_are_invalid(town: Town, databa
         town.announce_document(asset, digest, put_block(town.store, block).digest, market.buyer)
     town.announce_document(asset, digest, b"\x66" * 32, market.buyer)
     for change in (
-        {"arbiter": market.buyer.address},
+        {"arbiter": market.provider.address},
         {"failure_fee_bps": 2_001},
         {"budget_cost": b"\1" * 32},
     ):
@@ -187,6 +189,28 @@ def test_announcements_of_anything_but_that_offer_are_invalid(town: Town, databa
         assert words in reasons[sha256(block)]
     assert standings(database, asset) == [Standing.open, Standing.unavailable] + [Standing.invalid] * 9
     assert view and view.standing is Standing.open
+
+
+def test_an_offer_with_judges_or_a_role_that_the_market_takes_is_open(town: Town, database: Database) -> None:
+    market = town.market
+    asset = town.publish(b"\x0e" * 32)
+    judge = market.account("a judge").address
+    judged = market.offer(asset, arbiter=judge, verifier=judge)
+    town.announce(judged)
+    town.announce(market.offer(asset, required_role=b"\1" * 32, salt=b"\1" * 32))
+    read_all(town, database)
+    assert standings(database, asset) == [Standing.open, Standing.open]
+    market.buy(judged)  # the Market says the same
+
+
+def test_the_offers_that_are_called_invalid_are_those_that_the_market_refuses() -> None:
+    source = Path(__file__, "../../../contracts/libraries/OfferRules.sol").resolve().read_text()
+    refused = re.findall(r'requireZero\("(\w+)", .*offer\.(\w+)', source)
+    (most,) = re.findall(r"MAX_FAILURE_FEE_BPS = ([\d_]+);", source)
+    names = dict(zip((name for name, _ in Offer.TYPES), (field.name for field in fields(Offer)), strict=True))
+    assert refused and all(said == read for said, read in refused)
+    assert {names[name] for name, _ in refused} == set(NOT_ENFORCED)
+    assert int(most) == MAX_FAILURE_FEE_BPS
 
 
 def test_a_raised_epoch_a_sale_and_time_end_an_offer(town: Town, database: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import stat
 import tarfile
@@ -16,7 +17,7 @@ from compute.provider.journal import Journal
 from compute.provider.vault import Vault
 from compute.sandbox import Sandbox
 from marketplace.core.job import State
-from marketplace.errors import InputError, IntegrityError, NotFoundError, RefusedError
+from marketplace.errors import InputError, IntegrityError, NotFoundError, RefusedError, SteelyardError
 from marketplace.keys import Keyring
 from tests.support.buyers import await_state, new_buyer
 from tests.support.catalogue import Town
@@ -145,6 +146,41 @@ def test_what_is_no_backup_is_refused(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(InputError):
         restore(tmp_path / "b.tar", new)
     assert list(new.iterdir()) == []
+
+
+def test_a_link_or_file_that_waits_for_a_backup_gets_nothing_of_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, victim, open_to_all = tmp_path / "backup.tar", tmp_path / "victim", tmp_path / ".stranger.partial"
+    victim.write_text("mine")
+    (tmp_path / ".backup.tar.partial").symlink_to(victim)
+    backup(home, file, data=False)
+    assert victim.read_text() == "mine"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    # And were its name guessed all the same:
+    monkeypatch.setattr("compute.provider.backup.secrets.token_hex", lambda _: "stranger")
+    for wait in (lambda: open_to_all.symlink_to(victim), lambda: open_to_all.write_text("read along")):
+        wait()
+        with pytest.raises(SteelyardError):
+            backup(home, tmp_path / "second.tar", data=False)
+        assert (victim.read_text(), (tmp_path / "second.tar").exists()) == ("mine", False)
+        open_to_all.unlink()
+
+
+def test_a_backup_is_written_over_nothing_that_came_meanwhile(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, sync = tmp_path / "backup.tar", os.fsync
+
+    def come(descriptor: int) -> None:
+        sync(descriptor)
+        file.write_text("somebody else's")
+
+    monkeypatch.setattr("compute.provider.backup.os.fsync", come)
+    with pytest.raises(RefusedError, match="there already"):
+        backup(home, file, data=False)
+    assert file.read_text() == "somebody else's"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup.tar", "home"]
 
 
 def test_a_link_in_place_of_a_key_is_not_followed(home: Path, tmp_path: Path) -> None:

@@ -126,12 +126,16 @@ def test_a_listed_algorithm_tells_the_buyer_why_it_failed_and_the_owner_all_that
     _, request, report = lab.fail(SAYS_WHY)
     assert note(lab.town, request) == "fault of the algorithm: crashed: the column `depth` is not there"
     assert report.detail == "the column `depth` is not there"
-    assert log_of(lab, request) == ["reading", '::error "the column `depth` is not there"']
+    assert log_of(lab, request) == [
+        "reading",
+        '::error "the column `depth` is not there"',
+        "node: exit code 2",
+    ]
 
 
 def test_the_owner_alone_reads_what_a_crash_wrote(lab: Lab) -> None:
     _, request, _ = lab.fail(CRASH)
-    assert log_of(lab, request) == [*TABLE.decode().splitlines(), ""]
+    assert log_of(lab, request) == [*TABLE.decode().splitlines(), "", "node: exit code 3"]
     assert SECRET not in lab.works.vault.logs.path_of(request.job_id).read_bytes()
     assert not any(SECRET.decode() in line for line in lab.works.said)
     assert any(f"steelyard node log 0x{request.job_id.hex()}" in line for line in lab.works.said)

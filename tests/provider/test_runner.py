@@ -38,6 +38,7 @@ DID = Did(31_337, "0x" + "22" * 20, asset_id(Kind.dataset, OWNER.address, b"\1" 
 JOB = b"\7" * 32
 NODE, BUYER = b"\1" * 32, b"\2" * 32
 LISTED = Permit(needs_approval=False, review_output=False, opaque_outputs=False)
+APPROVED = Permit(needs_approval=True, review_output=True, opaque_outputs=False)
 DUMP = "open('/data/outputs/result.json', 'w').write(json.dumps(found))"
 
 
@@ -260,15 +261,41 @@ def test_a_listed_algorithms_own_word_about_its_failure_reaches_the_buyer(bench:
     assert isinstance(ended, Failure)
     assert (ended.fault, ended.code) == (Fault.algorithm, "crashed")
     assert ended.detail == "the target `x` is no column"
-    assert bench.lines == ['::error "the target `x` is no column"']
+    assert bench.lines == ['::error "the target `x` is no column"', "node: exit code 2"]
 
 
 def test_no_word_of_code_that_the_owner_did_not_list_reaches_the_buyer(bench: Bench) -> None:
-    approved = Permit(needs_approval=True, review_output=True, opaque_outputs=False)
-    ended = bench.run(algorithm("says-why", SAYS_WHY), permit=approved)
+    ended = bench.run(algorithm("says-why", SAYS_WHY), permit=APPROVED)
     assert isinstance(ended, Failure)
-    assert ended.detail == "the algorithm ended with exit code 2"
-    assert bench.lines == ['::error "the target `x` is no column"']
+    assert ended.detail == "the algorithm ended with an error"
+    assert bench.lines == ['::error "the target `x` is no column"', "node: exit code 2"]
+
+
+CALL = "import ctypes\nctypes.CDLL(None).syscall(ctypes.c_long(41), ctypes.c_long({}), 1, 0)"
+LEAVE = "import os\nfor n in range({}): os.symlink('/etc', f'/data/outputs/{{n}}')"
+
+
+@pytest.mark.parametrize(
+    ("code", "numbers", "told"),
+    [
+        (CALL, (0xDEADBEEF, 0xCAFE), "first argument 0x"),
+        ("raise SystemExit({})", (1, 77), "exit code 77"),
+        ("import os, signal\nos.kill(os.getpid(), {})", (6, 15), "exit code -15"),
+        (LEAVE, (1, 77), "77 outputs refused"),
+    ],
+    ids=["an address family", "an exit code", "a signal", "a number of links"],
+)
+def test_a_number_that_unlisted_code_chose_is_in_the_owners_log_and_in_no_failure(
+    bench: Bench, code: str, numbers: tuple[int, int], told: str
+) -> None:
+    reports = []
+    for number in numbers:
+        ended = bench.run(algorithm("whisper", code.format(number)), permit=APPROVED)
+        assert isinstance(ended, Failure)
+        reports.append((ended.fault, ended.code, ended.detail))
+    assert reports[0] == reports[1]
+    assert not any(character.isdigit() for character in reports[0][2])
+    assert told in bench.lines[-1]
 
 
 def test_an_algorithm_that_complains_and_ends_well_has_not_failed(bench: Bench) -> None:

@@ -26,6 +26,21 @@ def test_a_socket_of_the_family_ends_the_job(attack: Attack, family: int) -> Non
     assert seen.lines == []
 
 
+def test_a_number_in_the_place_of_an_address_family_is_told_to_the_owner_and_not_in_the_words(
+    attack: Attack,
+) -> None:
+    seen = attack("call(41, 0xdeadbeef, 1, 0); print('still here')")
+    assert seen.outcome.detail == "made a forbidden system call: socket(an unknown address family)"
+    assert "first argument 0x" in seen.outcome.exact and seen.outcome.exact.endswith("deadbeef")
+
+
+@pytest.mark.parametrize("code", [1, 77, 255, -9])
+def test_an_exit_code_is_told_to_the_owner_and_not_in_the_words(attack: Attack, code: int) -> None:
+    seen = attack(f"os.kill(os.getpid(), {-code})" if code < 0 else f"os._exit({code})")
+    assert seen.outcome.detail == "ended with an error"
+    assert (seen.outcome.exit_code, seen.outcome.exact) == (code, f"exit code {code}")
+
+
 @pytest.mark.slow
 @one_wall_is_enough
 @pytest.mark.parametrize("family", [family for family in range(2, 46) if family not in FAMILIES])

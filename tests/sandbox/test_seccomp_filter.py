@@ -16,6 +16,7 @@ from compute.sandbox.seccomp import (
     TRACE,
     X32_BIT,
     describe,
+    describe_exactly,
     filter_bytes,
     program,
 )
@@ -121,7 +122,31 @@ def test_the_program_fits_the_kernels_limit_and_no_jump_leaves_it() -> None:
 
 def test_a_forbidden_call_is_described_by_its_name_and_family() -> None:
     assert describe(NUMBERS["socket"], ARCHITECTURE, 40) == "socket(AF_VSOCK)"
-    assert describe(NUMBERS["socket"], ARCHITECTURE, 99) == "socket(address family 99)"
+    assert describe(NUMBERS["socket"], ARCHITECTURE, 99) == "socket(an unknown address family)"
     assert describe(NUMBERS["ptrace"], ARCHITECTURE, 0) == "ptrace()"
     assert "x32" in describe(X32_BIT | 41, ARCHITECTURE, 2)
     assert "another architecture" in describe(102, 0x40000003, 0)
+
+
+def test_no_number_that_the_caller_chose_is_in_the_description() -> None:
+    words = {
+        describe(number, architecture, argument)
+        for number in (*range(600), 7_000_123, *(X32_BIT | number for number in range(600)))
+        for architecture in (ARCHITECTURE, 0x40000003, 0xC00000B7)
+        for argument in (0, 0xDEADBEEF, 2**63 + 7_000_123)
+    }
+    known = {f"{name}()" for name in NUMBERS} | {"clone()"}
+    others = {
+        "a call of another architecture",
+        "a call of the x32 interface",
+        "an unknown call",
+        "socket(an unknown address family)",
+        "socketpair(an unknown address family)",
+    }
+    assert words <= known | others
+    assert others <= words
+
+
+def test_the_owner_is_told_the_numbers_of_a_call() -> None:
+    told = describe_exactly(41, ARCHITECTURE, 0xDEADBEEF)
+    assert told == "system call 0x29 of architecture 0xc000003e, first argument 0xdeadbeef"

@@ -212,6 +212,34 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
         GatewayStore(url)
 
 
+def test_an_address_that_is_none_is_not_repeated() -> None:
+    with pytest.raises(InputError) as caught:
+        GatewayStore("ftp://user:s3cr3t@host/s3cr3t")
+    assert "s3cr3t" not in str(caught.value)
+
+
+def with_secrets(url: str) -> str:
+    """The address with a password and a key in it."""
+    return url.replace("://", "://user:s3cr3t@") + "/s3cr3t-key"
+
+
+@pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.replace(" ", "_"))
+def test_no_error_shows_the_password_or_the_key_in_a_gateways_address(lie: str) -> None:
+    with _answering(LIES[lie][0]) as url, GatewayStore(with_secrets(url), timeout=0.5) as store:
+        with pytest.raises(SteelyardError) as caught:
+            store.get(CID)
+        assert "s3cr3t" not in f"{caught.value} {store!r}"
+        assert url.removeprefix("http://") in repr(store)
+
+
+def test_no_error_of_a_gateway_that_is_away_shows_its_password() -> None:
+    with GatewayStore(with_secrets("http://127.0.0.1:9"), timeout=0.5) as store:
+        for ask in (store.get, store.has, lambda cid: store.put(cid, BLOCK)):
+            with pytest.raises(UnavailableError, match=r"the gateway at 127\.0\.0\.1:9 ") as caught:
+                ask(CID)
+            assert "s3cr3t" not in str(caught.value)
+
+
 def test_an_address_may_end_in_a_slash(tmp_path: Path, serve: Callable[[Path], str]) -> None:
     with GatewayStore(serve(tmp_path) + "/") as store:
         store.put(CID, BLOCK)
