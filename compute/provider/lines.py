@@ -2,7 +2,7 @@
 
 Two lines mean something to the node:
 
-  ::progress {"done": 3, "of": 20}    how far it is; shown live, and kept out of the log
+  ::progress {"done": 3, "of": 20}    how far it is; shown live where the owner listed the algorithm, never in the log
   ::error "text"                      why it is about to end with a non-zero exit code: a JSON string of at most 300
                                       characters; the last such line counts, and reaches the buyer where the owner
                                       listed the algorithm. From code that nobody listed it could be data: ignored.
@@ -32,7 +32,8 @@ class Lines:
     def __call__(self, line: str) -> None:
         text = line.strip()
         if found := _PROGRESS.fullmatch(text):
-            self._on_progress("running", int(found[1]), int(found[2]))
+            if self._listed:  # else numbers, and the moments of telling them, could carry data
+                self._on_progress("running", int(found[1]), int(found[2]))
             return
         if self._listed and (found := _ERROR.fullmatch(text)):
             self.error = _error(found[1]) or self.error

@@ -159,8 +159,6 @@ class Steps:
         """In the pool's thread."""
         place = self._place
         asset = verdict.order.offer.asset_id
-        # What nobody reviewed could count in code: numbers only from algorithms that the owner listed.
-        counts = 0 if verdict.permit.needs_approval else 1
         with place.vault.logs.writing(entry.job_id, envelope.public_key(place.private_key)) as log:
             return self._runner.run(
                 entry.job_id,
@@ -170,9 +168,7 @@ class Steps:
                 seconds=max(1, place.seconds_left(entry)),
                 fair_seconds=place.chain.deployment.limits.job_time // 2,
                 on_line=log,
-                on_progress=lambda stage, done, of: self._reporter.report(
-                    entry.job_id, stage, done * counts, of * counts
-                ),
+                on_progress=lambda stage, done, of: self._reporter.report(entry.job_id, stage, done, of),
                 stop=self._stop,
             )
 
