@@ -16,6 +16,7 @@ from pathlib import Path
 
 from eth_account.signers.local import LocalAccount
 
+from compute.provider.place import registered_key
 from compute.provider.profile import read_profile
 from compute.provider.table import Profile
 from compute.provider.vault import SealedDataset, Vault, VaultRecord, wrapped_record
@@ -183,8 +184,9 @@ class Publisher:
         owner = self._chain.owner_of(token)
         if owner != self._owner.address:
             raise RefusedError("only its owner can offer an asset", got=self._owner.address, expected=owner)
-        if owner in (price.arbiter, price.verifier):
-            raise RefusedError("nobody judges its own case", got=owner, do="Name somebody else.")
+        for party in (owner, registered_key(self._chain, owner)):
+            if party in (price.arbiter, price.verifier):
+                raise RefusedError("nobody judges its own case", got=party, do="Name somebody else.")
         if short := bonds.missing(self._chain, owner):
             raise RefusedError(
                 "your bond is short", got=f"{euros(short)} missing", do="Pay it in: steelyard bond show"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,15 @@ def test_an_offer_is_signed_by_the_owner_under_the_listings_terms(maker: Works) 
         found.digest for found in announced_offers(maker.chain, maker.town.store, published.did.token)
     ] == [digest]
     assert terms_of(maker.town.store, offer).algorithms == (published.listing.algorithms[0].digest,)
+
+
+@pytest.mark.parametrize("seat", ["arbiter", "verifier"])
+def test_neither_the_owner_nor_its_node_can_be_named_as_judge(maker: Works, seat: str) -> None:
+    published = publish(maker, table(maker))
+    for party in (maker.owner.address, maker.chain.node_of(maker.owner.address)):
+        price = replace(Price(1, 1, 1, maker.chain.block_time() + 600, 0), **{seat: party})
+        with pytest.raises(RefusedError, match="nobody judges its own case"):
+            maker.publisher.offer(published.did.token, price)
 
 
 def test_only_the_owner_of_a_dataset_can_offer_it(maker: Works, works: Works) -> None:
