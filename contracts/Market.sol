@@ -132,12 +132,13 @@ contract Market is Jobs, IDisputes {
         emit DisputeLapsed(jobId, toProvider, toBuyer);
     }
 
-    /// @dev What is left of price, challenger's bond and slash once the judge has its fee.
+    /// @dev What is left of price, challenger's bond and slash once the judge has its fee. The slash of a refund
+    /// includes that fee: whoever loses pays the judge, so who wins is not poorer than who stays silent.
     function _divide(Job storage job, Ruling ruling) private returns (uint256 toProvider, uint256 toBuyer) {
         uint256 price = job.price;
         uint256 stake = challengeBond - judgeFee;
         if (ruling == Ruling.Pay) return (price + stake, 0);
-        if (ruling == Ruling.Refund) return (0, price + stake + _slashUpTo(job.provider, job.price));
+        if (ruling == Ruling.Refund) return (0, price + stake + _slashUpTo(job.provider, price + judgeFee));
         toProvider = _halfDown(price);
         return (toProvider, price - toProvider + stake);
     }

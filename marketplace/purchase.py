@@ -84,6 +84,8 @@ def reason_to_leave(chain: Chain, offer: Offer) -> str:
     status = chain.status(offer.asset_id)
     if status is not Status.active:
         return f"the dataset is {status.name}"
+    if chain.owner_of(offer.asset_id) != offer.provider:
+        return "the dataset changed hands"
     if bonds.missing(chain, offer.provider):
         return "the provider's bond is short"
     return "the market is paused" if chain.call("Market", "paused") else ""

@@ -11,12 +11,16 @@ import {IMarket} from "./IMarket.sol";
 /// | ruling | price | challenger's bond | node's bond |
 /// |---|---|---|---|
 /// | Pay | provider | fee to the judge, rest to the provider | - |
-/// | Refund | buyer | fee to the judge, rest to the buyer | slashed by at most the price, to the buyer |
+/// | Refund | buyer | fee to the judge, rest to the buyer | slashed by at most price and fee, to the buyer |
 /// | Split | half each, the odd unit to the buyer | fee to the judge, rest to the buyer | - |
 /// | none in time, `Unavailable` | buyer | buyer | - |
 /// | none in time, other grounds | provider | buyer | - |
 ///
-/// Of a fault only the fee is disputed; the rest went back at once. A grant that a policy fault ended stays ended.
+/// Whoever loses pays the judge: while the node's bond has it, a buyer who wins gets the price twice and all that it
+/// staked. Of a fault only the fee is disputed, and is the price here; the rest went back at once. A grant that a
+/// policy fault ended stays ended.
+/// @dev Warning: a provider can be its own buyer by a second account, before a judge of its own choice. By such a
+/// dispute it pays its bond out to itself at once, whatever the unbonding time (see IEscrow).
 interface IDisputes {
     /// @notice `Unavailable`: the sealed output cannot be fetched. `Malformed`: it opens to something that is no
     /// release. `Other`: whatever the arbiter hears.

@@ -7,6 +7,9 @@ pragma solidity 0.8.37;
 /// Amounts are in the smallest unit of `token` (a millionth of a euro); times are Unix seconds.
 /// @dev Warning: a bond is one sum for all jobs of a provider, not one per job: what one dispute takes is missing to
 /// the next. A provider whose bond is short sells nothing until it is filled up.
+/// @dev Warning: what a slash or a penalty pays a buyer, a provider can pay to its own second account at once: that
+/// account buys, and the provider's node lets jobs expire, or a judge of its own choice rules against it. So a bond
+/// deters, and compensates, only where its provider does not drain it that way; `unbondingTime` does not stop it.
 interface IEscrow {
     /// @notice A provider's pledge. Both parts can be slashed; only `staked` counts as a bond.
     struct Bond {

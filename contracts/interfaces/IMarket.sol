@@ -241,7 +241,8 @@ interface IMarket is IEscrow {
     function claimUnused(bytes32 offerDigest, address buyer) external;
 
     /// @notice Credits the caller for its unused uses before the term's end, where the provider does not keep its
-    /// side: the asset is paused or retired, the bond is short, or nothing can be opened since the Market is paused.
+    /// side: the asset is paused or retired, or is no longer the provider's; the bond is short; or nothing can be
+    /// opened since the Market is paused.
     function claimUnusedEarly(Offer calldata offer) external;
 
     /// @notice Stops or resumes `buy`, `buyWithPermit` and `openJob`; nothing else. The authority's pauser may.

@@ -25,7 +25,9 @@ interface IParticipantRegistry {
     /// @param isolation Bits: what the node's sandbox reached, as its receipts say. A claim.
     function setNode(address node, bytes32 sealingKey, uint8 isolation) external;
 
-    /// @notice Trusts or distrusts an issuer with a role. Distrust voids what it issued. The authority's registrar may.
+    /// @notice Trusts or distrusts an issuer with a role. The authority's registrar may.
+    /// @dev Warning: distrust voids what the issuer gave; trusting it again revives that, where it has not ended. So
+    /// after a theft of its key trust a new address only.
     /// @param role SHA-256 of the role's name.
     function setIssuer(bytes32 role, address issuer, bool trusted) external;
 

@@ -86,17 +86,18 @@ abstract contract Escrow is IEscrow {
     }
 
     /// @dev Takes up to `amount` from the bond, what is staked first; the caller credits what was taken.
-    function _slashUpTo(address provider, uint48 amount) internal returns (uint48 taken) {
+    function _slashUpTo(address provider, uint256 amount) internal returns (uint256 taken) {
         Bond memory bond = _bonds[provider];
         uint48 fromStaked = _min(amount, bond.staked);
         uint48 fromLeaving = _min(amount - fromStaked, bond.leaving);
-        taken = fromStaked + fromLeaving;
+        taken = uint256(fromStaked) + fromLeaving;
         if (taken == 0) return 0;
         _bonds[provider] = Bond(bond.staked - fromStaked, bond.leaving - fromLeaving, bond.leavesAt);
         emit BondSlashed(provider, fromStaked, fromLeaving);
     }
 
-    function _min(uint48 one, uint48 other) internal pure returns (uint48) {
-        return one < other ? one : other;
+    /// @dev The cast is safe: `one` is the smaller there.
+    function _min(uint256 one, uint48 other) internal pure returns (uint48) {
+        return one < other ? uint48(one) : other;
     }
 }

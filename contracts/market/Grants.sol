@@ -92,7 +92,7 @@ abstract contract Grants is EIP712, AccessManaged, Escrow, IMarket {
     function claimUnusedEarly(Offer calldata offer) external {
         // Check:
         bytes32 offerDigest = digestOf(offer);
-        bool kept = !paused && _isBonded(offer.provider) && registry.isActive(offer.assetId);
+        bool kept = !paused && _isBonded(offer.provider) && _ownsActive(offer.provider, offer.assetId);
         if (kept) revert Market_NoReasonToLeave(offerDigest, msg.sender);
 
         // Effect:
@@ -158,6 +158,10 @@ abstract contract Grants is EIP712, AccessManaged, Escrow, IMarket {
         _grants[offerDigest][buyer].jobsPaid = grant.jobsOpened;
         balanceOf[buyer] += amount;
         emit UnusedClaimed(offerDigest, buyer, uses, amount);
+    }
+
+    function _ownsActive(address provider, uint256 assetId) private view returns (bool) {
+        return registry.isActive(assetId) && registry.ownerOf(assetId) == provider;
     }
 
     /// @dev Days since 1970-01-01 (UTC).

@@ -115,8 +115,8 @@ abstract contract Jobs is Grants {
         if (job.state != State.Open) revert Market_WrongState(jobId, job.state);
         if (block.timestamp <= job.until) revert Market_TooEarly(jobId, job.until);
 
-        // Effect: at most the price, so that jobs that cost nothing cannot eat a bond.
-        uint48 penalty = _slashUpTo(job.provider, _min(expiryPenalty, job.price));
+        // Effect: at most the price, so that jobs that cost nothing cannot eat a bond. So the cast is safe.
+        uint48 penalty = uint48(_slashUpTo(job.provider, _min(expiryPenalty, job.price)));
         uint48 refund = _refund(job, State.Expired, request.buyer);
         balanceOf[request.buyer] += penalty;
         emit JobExpired(jobId, refund, penalty);

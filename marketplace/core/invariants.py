@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from marketplace.core.ledger import Finding, JobRecord, Ledger, grant_text, job_text
 
 JOB_MONEY = "a job never credits more than price, stake and slash together, and all of it at its end"
-SLASHES = "a slash never exceeds the job's price"
+SLASHES = "a slash never exceeds the job's price and what its judge got"
 BONDS = "a bond is held, slashed for a job, or given back"
 JUDGES = "a judge gets the same fee whatever it rules"
 GRANT_USES = "a grant opens no more jobs than were paid"
@@ -39,8 +39,9 @@ def _job_money(ledger: Ledger) -> Iterator[Finding]:
 
 def _slashes(ledger: Ledger) -> Iterator[Finding]:
     for job_id, record in ledger.jobs.items():
-        if not 0 <= record.slashed <= record.paid:
-            yield Finding(job_text(job_id), SLASHES, f"at most {record.paid}", str(record.slashed))
+        most = record.paid + record.to_judge
+        if not 0 <= record.slashed <= most:
+            yield Finding(job_text(job_id), SLASHES, f"at most {most}", str(record.slashed))
 
 
 def _bonds(ledger: Ledger) -> Iterator[Finding]:

@@ -49,9 +49,9 @@ def on_resolved(ledger: Ledger, event: DisputeResolved) -> None:
     same("the judge of the dispute rules", ledger.judges[_judge_key(record, dispute.ground)], event.judge)
     if ruling is Ruling.split:
         same("only an arbiter splits", Ground.other.name, dispute.ground.name)
-    most = record.job.price if ruling is Ruling.refund else 0
-    slashed = announced_slash(ledger, record.job.provider, most)
     fee = ledger.rules.limits.judge_fee
+    most = record.job.price + fee if ruling is Ruling.refund else 0
+    slashed = announced_slash(ledger, record.job.provider, most)
     shares = _shares(ruling, record.job.price, record.staked - fee, slashed)
     same("a ruling divides price, stake and slash as it must", (*shares, fee), _said(event))
     finish(ledger, record, to, to_provider=shares[0], to_buyer=shares[1], slashed=slashed)

@@ -86,15 +86,17 @@ def _check_sale(ledger: Ledger, event: AccessBought) -> None:
 
 def _may_leave_early(ledger: Ledger, record: GrantRecord) -> bool:
     """Whether the provider does not keep its side, or the market is stopped."""
-    active = ledger.status_of(record.asset_id) is Status.active
-    return ledger.is_paused(ledger.rules.market) or not active or not ledger.is_bonded(record.grant.provider)
+    provider = record.grant.provider
+    owns = ledger.owners[record.asset_id].now() == provider
+    kept = owns and ledger.status_of(record.asset_id) is Status.active and ledger.is_bonded(provider)
+    return ledger.is_paused(ledger.rules.market) or not kept
 
 
 def on_unused(ledger: Ledger, event: UnusedClaimed) -> None:
     record = known_grant(ledger, (event.offer_digest, event.buyer))
     grant = record.grant
     if ledger.time_of(event.at) // DAY <= grant.last_day and not _may_leave_early(ledger, record):
-        rule = "unused uses come back once the grant has ended, or where its asset, bond or market stopped"
+        rule = "unused uses come back once the grant has ended, or where asset, owner, bond or market no longer stand"
         refuse(rule, f"after day {grant.last_day}", "earlier")
     if event.uses == 0:
         refuse("a claim has uses", "at least one", 0)

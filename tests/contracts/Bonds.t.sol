@@ -155,6 +155,22 @@ contract BondsTest is Fixture {
         Check.equal(market.balanceOf(buyer), 3 * uint256(PRICE), "retired");
     }
 
+    function test_unusedUsesComeBackAtOnceWhereTheAssetChangedHands() external {
+        IMarket.Offer memory offer = usualOffer();
+        bytes32 offerDigest = buy(offer, 2);
+        vm.prank(owner);
+        registry.transferFrom(owner, stranger, asset);
+        bond(stranger, MIN_BOND);
+        takeBack(offer);
+        Check.equal(market.balanceOf(buyer), 2 * uint256(PRICE), "the provider is no longer the owner");
+
+        vm.prank(stranger);
+        registry.transferFrom(stranger, owner, asset);
+        buy(offer, 1);
+        vm.expectRevert(abi.encodeWithSelector(IMarket.Market_NoReasonToLeave.selector, offerDigest, buyer));
+        takeBack(offer);
+    }
+
     function test_unusedUsesComeBackAtOnceWhereTheMarketIsPaused() external {
         IMarket.Offer memory offer = usualOffer();
         buy(offer, 1);

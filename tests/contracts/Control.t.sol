@@ -212,6 +212,13 @@ contract ControlTest is Fixture {
         participants.accredit(buyer, ROLE, type(uint40).max);
     }
 
+    function test_trustingAnIssuerAgainRevivesWhatItIssuedBefore() external {
+        accredit(type(uint40).max);
+        trust(issuer, false);
+        trust(issuer, true);
+        Check.isTrue(participants.isAccredited(buyer, ROLE), "as before: after a theft trust a new address only");
+    }
+
     function testFuzz_nobodyElseIssues(address other) external {
         vm.assume(other != issuer);
         accredit(type(uint40).max);

@@ -123,7 +123,28 @@ contract DisputesTest is Fixture {
         Check.equal(market.balanceOf(provider), PRICE + CHALLENGE_BOND - JUDGE_FEE, "paid once");
     }
 
-    function testFuzz_aRefundSlashesAtMostThePriceAndAtMostTheBond(uint48 price, uint48 staked) external {
+    function test_whoeverWinsADisputeIsNeverPoorerThanWhoeverStaysSilent() external {
+        IMarket.Offer memory offer = usualOffer();
+        offer.price = 12_500_000;
+        uint48 fee = 1_250_000; // less than the judge's
+        bytes32 offerDigest = buy(offer, 2);
+        bytes32 silent = openFaulted(offer, offerDigest, 0);
+        openFaulted(offer, offerDigest, 1);
+        uint256 returned = market.balanceOf(buyer);
+        Check.equal(returned, 2 * uint256(offer.price - fee), "what came back at once");
+
+        rule(offer, requestOf(offerDigest, 1), IDisputes.Ruling.Refund);
+        Check.equal(market.balanceOf(buyer) - returned, CHALLENGE_BOND + 2 * uint256(fee), "whole stake, fee twice");
+        Check.equal(market.balanceOf(arbiter), JUDGE_FEE, "judge");
+        Check.equal(market.bondOf(provider).staked, MIN_BOND - fee - JUDGE_FEE, "the loser pays the judge");
+
+        vm.warp(START + WINDOW + 1);
+        uint256 before = market.balanceOf(buyer);
+        finaliseOne(silent);
+        Check.equal(market.balanceOf(buyer), before, "silence gets nothing more");
+    }
+
+    function testFuzz_aRefundSlashesAtMostPriceAndFeeAndAtMostTheBond(uint48 price, uint48 staked) external {
         price = price % (3 * MIN_BOND);
         staked = staked % (2 * MIN_BOND);
         bond(provider, staked);
@@ -132,10 +153,19 @@ contract DisputesTest is Fixture {
         bytes32 offerDigest = buy(offer, 1);
         submit(open(offerDigest, 0));
         rule(offer, requestOf(offerDigest, 0), IDisputes.Ruling.Refund);
-        uint256 slashed = price < MIN_BOND + staked ? price : MIN_BOND + staked;
+        uint256 most = price + JUDGE_FEE;
+        uint256 slashed = most < MIN_BOND + staked ? most : MIN_BOND + staked;
         Check.equal(market.balanceOf(buyer), price + CHALLENGE_BOND - JUDGE_FEE + slashed, "buyer");
         Check.equal(market.bondOf(provider).staked, MIN_BOND + staked - slashed, "bond");
         Check.equal(market.balanceOf(arbiter), JUDGE_FEE, "judge");
+    }
+
+    function testFuzz_aRefundNeverRevertsWhateverThePrice(uint48 price, uint48 staked, uint48 leaving) external {
+        refundsWith(price, staked % (type(uint48).max - MIN_BOND), leaving % (type(uint48).max - MIN_BOND));
+    }
+
+    function test_aRefundOfTheLargestPriceTakesMoreThanOneBondHolds() external {
+        refundsWith(type(uint48).max, type(uint48).max - MIN_BOND, type(uint48).max - MIN_BOND);
     }
 
     function testFuzz_theLargestPricesAreDividedWithoutLoss(uint8 drawn, uint48 odd) external {
@@ -206,6 +236,34 @@ contract DisputesTest is Fixture {
         market.dispute(request, offer, IDisputes.Ground.Other, 0);
         vm.prank(arbiter);
         market.resolve(request, offer, ruling, 0);
+    }
+
+    /// @dev A refund of that price from a bond of `MIN_BOND + staked`, and `MIN_BOND + leaving` that leaves.
+    function refundsWith(uint48 price, uint48 staked, uint48 leaving) private {
+        bond(provider, leaving);
+        vm.prank(provider);
+        market.startUnbonding(MIN_BOND + leaving);
+        bond(provider, MIN_BOND + staked);
+        IMarket.Offer memory offer = usualOffer();
+        offer.price = price;
+        bytes32 offerDigest = buy(offer, 1);
+        submit(open(offerDigest, 0));
+        rule(offer, requestOf(offerDigest, 0), IDisputes.Ruling.Refund);
+        uint256 bonds = 2 * uint256(MIN_BOND) + staked + leaving;
+        uint256 most = uint256(price) + JUDGE_FEE;
+        uint256 slashed = most < bonds ? most : bonds;
+        Check.equal(market.balanceOf(buyer), uint256(price) + CHALLENGE_BOND - JUDGE_FEE + slashed, "buyer");
+        uint256 left = uint256(market.bondOf(provider).staked) + market.bondOf(provider).leaving;
+        Check.equal(left, bonds - slashed, "bond");
+    }
+
+    function openFaulted(IMarket.Offer memory offer, bytes32 offerDigest, uint16 index)
+        private
+        returns (bytes32 jobId)
+    {
+        jobId = open(offerDigest, index);
+        vm.prank(node);
+        market.fail(requestOf(offerDigest, index), offer, IMarket.Fault.Algorithm, keccak256("report"));
     }
 
     function refusesJudge(IMarket.Request memory request, address got, address expected) private {

@@ -41,10 +41,10 @@ contract InvariantsTest is Fixture {
         }
     }
 
-    function invariant_aSlashNeverExceedsTheJobsPrice() external view {
+    function invariant_aSlashNeverExceedsTheJobsPriceAndWhatItsJudgeGot() external view {
         for (uint256 i = 0; i < handler.jobCount(); ++i) {
             Handler.Ledger memory entry = handler.ledgerOf(i);
-            Check.isTrue(entry.slashed <= entry.price, "slash <= price");
+            Check.isTrue(entry.slashed <= entry.price + entry.toJudge, "slash <= price + fee");
         }
     }
 

@@ -191,8 +191,8 @@ contract StateTableTest is Fixture {
         if (Check.same(amount, "judge-fee")) return JUDGE_FEE;
         if (Check.same(amount, "price+stake")) return PRICE + STAKE;
         if (Check.same(amount, "fee+stake")) return FEE + STAKE;
-        if (Check.same(amount, "2*price+stake")) return 2 * PRICE + STAKE;
-        if (Check.same(amount, "2*fee+stake")) return 2 * FEE + STAKE;
+        if (Check.same(amount, "2*price+challenge-bond")) return 2 * PRICE + CHALLENGE_BOND;
+        if (Check.same(amount, "2*fee+challenge-bond")) return 2 * FEE + CHALLENGE_BOND;
         if (Check.same(amount, "price/2")) return PRICE / 2;
         if (Check.same(amount, "fee/2")) return FEE / 2;
         if (Check.same(amount, "price-half+stake")) return PRICE - PRICE / 2 + STAKE;

@@ -24,7 +24,8 @@ STAKE = BOND - JUDGE_FEE
 AMOUNTS = {
     "none": 0, "price": PRICE, "fee": FEE, "price-fee": PRICE - FEE, "price+penalty": PRICE + PENALTY,
     "challenge-bond": BOND, "judge-fee": JUDGE_FEE, "price+stake": PRICE + STAKE, "fee+stake": FEE + STAKE,
-    "2*price+stake": 2 * PRICE + STAKE, "2*fee+stake": 2 * FEE + STAKE, "price/2": PRICE // 2, "fee/2": FEE // 2,
+    "2*price+challenge-bond": 2 * PRICE + BOND, "2*fee+challenge-bond": 2 * FEE + BOND, "price/2": PRICE // 2,
+    "fee/2": FEE // 2,
     "price-half+stake": PRICE - PRICE // 2 + STAKE, "fee-half+stake": FEE - FEE // 2 + STAKE,
 }  # fmt: skip
 REASON = bytes(31) + b"\x01"
@@ -128,7 +129,7 @@ def paid_at_most(row: dict[str, Any]) -> int:
     faulted = row["state"] in ("Faulted", "DisputedFault")
     held = FEE if faulted else PRICE
     if row["state"] in ("Disputed", "DisputedFault"):
-        return held + BOND + (held if row["action"] == "resolve_refund" else 0)
+        return held + BOND + (held + JUDGE_FEE if row["action"] == "resolve_refund" else 0)
     if row["result"] == "Faulted":
         return PRICE - FEE
     return held + (PENALTY if row["action"] == "expire" else 0)

@@ -142,4 +142,5 @@ class Registers:
         return taken
 
     def sells(self, provider: str, token: int) -> bool:
-        return self.bonds.get(provider, (0,))[0] >= LIMITS.min_bond and self.statuses.get(token, 0) == 0
+        bonded = self.bonds.get(provider, (0,))[0] >= LIMITS.min_bond
+        return bonded and self.owners[token] == provider and self.statuses.get(token, 0) == 0

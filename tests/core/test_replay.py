@@ -57,7 +57,7 @@ def test_every_invariant_holds_after_a_legal_history(world: World) -> None:
     assert [finding for broken in INVARIANTS.values() for finding in broken(ledger)] == []
     assert ledger.owed() == world.tokens
     for record in ledger.jobs.values():
-        assert record.slashed <= record.paid
+        assert record.slashed <= record.paid + record.to_judge
         assert record.staked == (LIMITS.challenge_bond if record.dispute else 0)
         if record.job.state in END_STATES:
             assert record.credited() == record.put_in()

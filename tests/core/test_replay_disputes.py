@@ -11,7 +11,7 @@ from marketplace.core.bond import Bond
 from marketplace.core.invariants import BONDS, INVARIANTS, JOB_MONEY, JUDGES, SLASHES
 from marketplace.core.job import State
 from marketplace.core.ledger import Ledger
-from tests.core.registers import ARBITER, BUYER, LIMITS, PROVIDER, VERIFIER
+from tests.core.registers import ARBITER, BUYER, LIMITS, PEOPLE, PROVIDER, VERIFIER
 from tests.core.replayed import fold, rules_broken
 from tests.core.world import World, begun, disputed, refunded
 
@@ -20,9 +20,9 @@ from tests.core.world import World, begun, disputed, refunded
     ("ground", "number", "state", "shares"),
     [
         (2, 0, State.settled, (1_052, 0, 40)),
-        (2, 1, State.refunded, (0, 1_002 + 50 + 1_002, 40)),
+        (2, 1, State.refunded, (0, 2 * 1_002 + 90, 40)),
         (2, 2, State.split, (501, 501 + 50, 40)),
-        (0, 1, State.refunded, (0, 1_002 + 50 + 1_002, 40)),
+        (0, 1, State.refunded, (0, 2 * 1_002 + 90, 40)),
         (1, 0, State.settled, (1_052, 0, 40)),
     ],
 )
@@ -45,8 +45,8 @@ def test_the_arbiter_of_a_fault_rules_about_its_fee_only() -> None:
     world, name = disputed(faulted=True)
     world.rule("", 1)
     record = fold(world).jobs[name]
-    assert (record.job.state, record.job.price, record.slashed) == (State.refunded, 100, 100)
-    assert record.to_buyer == 902 + 100 + 50 + 100
+    assert (record.job.state, record.job.price, record.slashed) == (State.refunded, 100, 140)
+    assert record.to_buyer == 902 + 2 * 100 + 90
     world, name = disputed(faulted=True)
     world.rule("", 0)
     assert fold(world).jobs[name].job.state is State.failed
@@ -76,9 +76,9 @@ def test_a_slash_is_at_most_what_the_bond_has_and_takes_what_leaves_too() -> Non
     ledger = fold(world)
     assert ledger.findings == []
     slashes = [event for event in world.events if isinstance(event, ev.BondSlashed)]
-    assert [(event.from_staked, event.from_leaving) for event in slashes] == [(1_002, 0), (249, 249)]
+    assert [(event.from_staked, event.from_leaving) for event in slashes] == [(1_042, 0), (229, 229)]
     assert ledger.bonds[PROVIDER] == Bond(0, 0, world.now + 440)
-    assert [record.slashed for record in ledger.jobs.values()] == [1_002, 498]
+    assert [record.slashed for record in ledger.jobs.values()] == [1_042, 458]
 
 
 def test_an_expiry_of_a_provider_without_a_bond_costs_it_nothing() -> None:
@@ -96,6 +96,7 @@ def test_an_expiry_of_a_provider_without_a_bond_costs_it_nothing() -> None:
 def test_unused_uses_come_back_early_where_the_provider_does_not_keep_its_side() -> None:
     stops: list[Callable[[World], None]] = [
         lambda world: world.set_status("", 0),
+        lambda world: world.transfer(PEOPLE[3], 0),
         lambda world: world.unbond(PROVIDER, 0),
         lambda world: world.market(ev.PausedSet, True),
     ]
@@ -107,7 +108,7 @@ def test_unused_uses_come_back_early_where_the_provider_does_not_keep_its_side()
         assert rules_broken(world) == []
         world.events.remove(world.events[-2])
         assert rules_broken(world) == [
-            "unused uses come back once the grant has ended, or where its asset, bond or market stopped"
+            "unused uses come back once the grant has ended, or where asset, owner, bond or market no longer stand"
         ]
 
 
@@ -126,7 +127,7 @@ def tampered(**fields: int) -> Ledger:
     ("fields", "broken"),
     [
         ({"to_judge": 41}, {JOB_MONEY, JUDGES}),
-        ({"slashed": 1_003}, {JOB_MONEY, SLASHES, BONDS}),
+        ({"slashed": 1_043}, {JOB_MONEY, SLASHES, BONDS}),
         ({"staked": 91}, {JOB_MONEY}),
         ({"to_buyer": 0}, {JOB_MONEY}),
     ],
@@ -140,4 +141,4 @@ def test_a_bond_that_went_nowhere_is_found() -> None:
     ledger = fold(refunded())
     ledger.bonds[PROVIDER] = Bond()
     (finding,) = INVARIANTS[BONDS](ledger)
-    assert (finding.expected, finding.got) == ("1500 in all", "0 held, 1002 slashed, 0 given back")
+    assert (finding.expected, finding.got) == ("1500 in all", "0 held, 1042 slashed, 0 given back")

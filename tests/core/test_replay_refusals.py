@@ -114,9 +114,9 @@ ILLEGAL: dict[str, tuple[Callable[[], World], str]] = {
         "a job whose receipt came is what is settled",
     ),
     # slashes
-    "a slash of too much": (lambda: changed(refunded(), ev.BondSlashed, from_staked=1_003), TWICE),
+    "a slash of too much": (lambda: changed(refunded(), ev.BondSlashed, from_staked=1_043), TWICE),
     "a slash of what leaves first": (
-        lambda: changed(refunded(), ev.BondSlashed, from_staked=0, from_leaving=1_002), TWICE,
+        lambda: changed(refunded(), ev.BondSlashed, from_staked=0, from_leaving=1_042), TWICE,
     ),
     "a slash of another provider": (
         lambda: changed(refunded(), ev.BondSlashed, provider=PEOPLE[2]),

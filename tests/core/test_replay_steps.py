@@ -106,7 +106,7 @@ def dispute_event(world: World, name: bytes, action: Action, state: State) -> No
         case Action.resolve_pay:
             world.market(ev.DisputeResolved, name, ARBITER, 0, price + rest, 0, *said)
         case Action.resolve_refund:
-            taken = world.slash(job["provider"], price)
+            taken = world.slash(job["provider"], price + LIMITS.judge_fee)
             world.market(ev.DisputeResolved, name, ARBITER, 1, 0, price + rest + taken, *said, same=True)
         case Action.resolve_split:
             world.market(ev.DisputeResolved, name, ARBITER, 2, half, price - half + rest, *said)

@@ -163,7 +163,7 @@ class World(Registers):
         judge, price, rest = ARBITER if ground == 2 else VERIFIER, job["price"], 50
         taken = 0
         if number % 3 == 1:
-            taken = self.slash(job["provider"], price)
+            taken = self.slash(job["provider"], price + LIMITS.judge_fee)
             end, shares = State.refunded, (0, price + rest + taken)
         elif number % 3 == 2 and ground == 2:
             end, shares = State.split, (price // 2, (price + 1) // 2 + rest)

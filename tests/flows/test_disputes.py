@@ -82,9 +82,9 @@ def test_a_refund_gives_price_and_bond_to_the_buyer_and_the_audit_follows(
     ruled = disputes.resolve(chain, store, judge, case, Ruling.refund, "so it is")
     assert any(isinstance(event, DisputeResolved) for event in ruled.events)
     assert chain.job(request.job_id).state is State.refunded
-    assert chain.balance(buyer.account.address) == PRICE + STAKE - FEE + PRICE
+    assert chain.balance(buyer.account.address) == PRICE + STAKE + PRICE
     assert chain.balance(judge.address) == FEE
-    assert chain.bond(stall.works.owner.address).staked == staked - PRICE
+    assert chain.bond(stall.works.owner.address).staked == staked - PRICE - FEE
     report = verify(chain, store, request.job_id)
     assert report.ok, report.failures()
     assert [check.ok for check in report.checks if check.name == "judge"] == [True]
@@ -130,3 +130,19 @@ def test_unused_uses_come_back_at_once_where_the_bond_is_short(stall: Stall, dat
         bonds.release(chain, owner, owner.address)
     stall.town.market.pledge(owner)
     assert bonds.missing(chain, owner.address) == 0
+
+
+def test_unused_uses_come_back_at_once_where_the_dataset_changed_hands(
+    stall: Stall, dataset: Dataset
+) -> None:
+    chain, owner = stall.town.market.chain, stall.works.owner
+    buyer = bought(stall, dataset, "one who bought from a former owner", 2)
+    (access,) = purchase.accesses(chain, buyer.account.address)
+    heir = stall.town.market.account("a new owner")
+    asset = dataset.offer.asset_id
+    chain.send("AssetRegistry", "transferFrom", (owner.address, heir.address, asset), owner)
+    assert purchase.reason_to_leave(chain, dataset.offer) == "the dataset changed hands"
+    _, amount = purchase.claim_unused(chain, buyer.account, access, dataset.offer)
+    assert amount == 2 * PRICE
+    chain.send("AssetRegistry", "transferFrom", (heir.address, owner.address, asset), heir)
+    assert purchase.reason_to_leave(chain, dataset.offer) == ""
