@@ -51,6 +51,14 @@ def for_purpose(works: Works, dataset: Dataset, purpose: Purpose) -> bytes:
     return put_block(works.town.store, terms.to_bytes()).digest
 
 
+@pytest.fixture
+def own_home(town: Town, empty_home: Home, request: pytest.FixtureRequest) -> Home:
+    """A home whose wallet only one test spends from."""
+    account = town.market.account(f"cli {request.node.name}", euros=100)
+    empty_home.keyring.import_wallet("startup", bytes(account.key))
+    return empty_home
+
+
 def bought(town: Town, home: Home) -> int:
     return 100_000_000 - town.market.chain.token_balance(home.keyring.wallets()["startup"])
 
@@ -200,45 +208,45 @@ def test_what_is_no_whole_digest_names_no_offer(
 
 
 def test_nothing_is_bought_above_the_price_that_the_buyer_would_pay(
-    command: Command, town: Town, works: Works, idle_home: Home
+    command: Command, town: Town, works: Works, own_home: Home
 ) -> None:
     dataset = on_offer(works, "capped")
-    before = bought(town, idle_home)
+    before = bought(town, own_home)
 
     def buy(most: str) -> Ran:
-        return command(idle_home, "access", "buy", str(dataset.token), "--uses", "2", "--most", most)
+        return command(own_home, "access", "buy", str(dataset.token), "--uses", "2", "--most", most)
 
     ran = buy("1.999999")
     assert (ran.code, ran.error["got"], ran.error["expected"]) == (1, "2 EUR", "at most 1.999999 EUR")
     assert (buy("cheap").code, buy("-1").code, buy("0").code) == (2, 2, 1)
-    assert bought(town, idle_home) == before
+    assert bought(town, own_home) == before
     assert buy("2").value["cost"] == 2 * PRICE  # the price of each use counts, not the sum
-    assert bought(town, idle_home) == before + 2 * PRICE
+    assert bought(town, own_home) == before + 2 * PRICE
 
 
 # Whose dataset it is
 
 
 def test_a_hidden_listing_lets_no_squatter_be_paid_and_no_job_be_opened(
-    command: Command, town: Town, works: Works, idle_home: Home, tmp_path: Path
+    command: Command, town: Town, works: Works, own_home: Home, tmp_path: Path
 ) -> None:
     honest = on_offer(works, "coveted")
     squatter = open_works(town, works.sandbox, tmp_path, "cli squatter")
     taken = on_offer(squatter, "coveted")
-    before = bought(town, idle_home)
+    before = bought(town, own_home)
     start = ("job", "start", "coveted", "--algorithm", "count", "--purpose", "research")
     with away(town, Cid.raw(works.chain.metadata(honest.token))):
         for words in (("access", "buy", "coveted"), start):
-            ran = command(idle_home, *words)
+            ran = command(own_home, *words)
             assert (ran.code, ran.error["error"]) == (1, "RefusedError")
             assert "cannot be read" in ran.error["what"] and "owner/slug" in ran.error["expected"]
             assert str(honest.token) in ran.error["do"] and str(taken.token) not in ran.error["do"]
-        assert bought(town, idle_home) == before
-        shown = command(idle_home, "dataset", "show", "coveted")
+        assert bought(town, own_home) == before
+        shown = command(own_home, "dataset", "show", "coveted")
         assert shown.value["id"] == str(taken.token)
         assert str(honest.token) in shown.err and "cannot be read" in shown.err
-        assert command(idle_home, "access", "buy", str(honest.token)).value["asset"] == str(honest.token)
+        assert command(own_home, "access", "buy", str(honest.token)).value["asset"] == str(honest.token)
     named = f"{works.owner.address}/coveted"
     with away(town, Cid.raw(works.chain.metadata(taken.token))):
-        assert command(idle_home, "access", "buy", named).value["asset"] == str(honest.token)
-        assert command(idle_home, "job", "start", named, *start[3:]).code == 0
+        assert command(own_home, "access", "buy", named).value["asset"] == str(honest.token)
+        assert command(own_home, "job", "start", named, *start[3:]).code == 0
