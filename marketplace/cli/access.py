@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from marketplace import purchase
+from marketplace.cli.offers import parse_digest
 from marketplace.cli.output import short, table_or
-from marketplace.cli.session import Session, session
+from marketplace.cli.session import Session, parse_euros, session
 from marketplace.core.readable import euros
-from marketplace.errors import NotFoundError, SteelyardError, UnavailableError
+from marketplace.errors import NotFoundError, RefusedError, SteelyardError, UnavailableError
 from marketplace.lookup import listing_of, offer_of, resolve, usable_offer
 
 app = typer.Typer(help="Access to datasets.", no_args_is_help=True)
@@ -24,11 +25,20 @@ def buy(
     asset: Asset,
     uses: Annotated[int, typer.Option(min=1, max=65_535, help="jobs to pay for")] = 1,
     pay: Annotated[Literal["permit", "approve"], typer.Option(help="one transaction, or two")] = "permit",
+    offer: Annotated[
+        str | None, typer.Option(metavar="DIGEST", help="this offer and no other; `dataset show` names it")
+    ] = None,
+    most: Annotated[
+        str | None, typer.Option(metavar="EUROS", help="buy nothing if a use costs more, as 12.50")
+    ] = None,
 ) -> None:
-    """Buy uses of a dataset at its cheapest offer that is open to you."""
+    """Buy uses of a dataset at its cheapest offer that is open to you, or at the one that you name."""
     here = session(context)
-    token = resolve(here.chain, here.store, asset)
-    announced = usable_offer(here.chain, here.store, token, here.address, here.chain.block_time())
+    digest, limit = parse_digest(offer), None if most is None else parse_euros(most)
+    token = resolve(here.chain, here.store, asset, strict=True)
+    now = here.chain.block_time()
+    announced = usable_offer(here.chain, here.store, token, here.address, now, digest=digest)
+    _require_within(announced.offer.price, limit)
     cost = uses * announced.offer.price
     here.output.step(f"buying {uses} uses for {euros(cost)}")
     sent = purchase.buy(here.chain, here.account, announced, uses, pay=pay)
@@ -47,6 +57,15 @@ def buy(
         [f"bought {uses} uses for {euros(cost)}; {grant.unused()} unused", f"transaction {sent.transaction}"],
         then=f"steelyard job start {asset} --algorithm NAME --purpose PURPOSE",
     )
+
+
+def _require_within(price: int, limit: int | None) -> None:
+    if limit is not None and price > limit:
+        raise RefusedError(
+            "a use costs more than you would pay; nothing was bought",
+            got=euros(price),
+            expected=f"at most {euros(limit)}",
+        )
 
 
 @app.command("list")
@@ -97,7 +116,7 @@ def _slugs(here: Session, tokens: set[int]) -> dict[int, str]:
 def refund(context: typer.Context, asset: Asset) -> None:
     """Claim unused uses back to your balance: of an ended access, or where the provider does not keep its side."""
     here = session(context)
-    token = resolve(here.chain, here.store, asset)
+    token = resolve(here.chain, here.store, asset, say=here.output.say)
     mine = [found for found in purchase.accesses(here.chain, here.address) if found.asset_id == token]
     now = here.chain.block_time()
     unused = [found for found in mine if found.grant.unused()]

@@ -5,24 +5,22 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
+from marketplace.cli.offers import conditions, described, offer_table, others, parse_digest, to_json
 from marketplace.cli.orderable import orderables
 from marketplace.cli.output import short, table_or
 from marketplace.cli.session import Session, session
 from marketplace.core.dataset import Listing
-from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32
+from marketplace.core.eip712 import ZERO_ADDRESS
 from marketplace.core.ids import Status
-from marketplace.core.policy import describe
-from marketplace.core.readable import euros, instant
 from marketplace.core.terms import Purpose, Terms
-from marketplace.errors import RefusedError, SteelyardError, UnavailableError
+from marketplace.errors import InputError, RefusedError, SteelyardError, UnavailableError
 from marketplace.hub import HubClient
 from marketplace.lookup import (
-    AnnouncedOffer,
-    announced_offers,
+    Standing,
     did_of,
     listing_of,
+    offers_for,
     published_datasets,
     resolve,
     terms_of,
@@ -80,24 +78,30 @@ def _brief(listing: Listing) -> dict[str, Any]:
 
 @app.command()
 def show(
-    context: typer.Context, asset: Annotated[str, typer.Argument(help="id, DID, owner/slug or slug")]
+    context: typer.Context,
+    asset: Annotated[str, typer.Argument(help="id, DID, owner/slug or slug")],
+    offer: Annotated[
+        str | None, typer.Option(metavar="DIGEST", help="describe this offer, not the cheapest")
+    ] = None,
 ) -> None:
-    """One dataset: what it is, its terms in plain words, its offers."""
+    """One dataset: what it is, what `access buy` would buy and on which terms, its other offers."""
     here = session(context)
-    token = resolve(here.chain, here.store, asset)
+    digest = parse_digest(offer)
+    token = resolve(here.chain, here.store, asset, say=here.output.say)
     listing = listing_of(here.chain, here.store, token)
-    offers = announced_offers(here.chain, here.store, token)
-    terms = terms_of(here.store, offers[0].offer) if offers else None
+    buyer = _buyer(here)
+    offers = offers_for(here.chain, here.store, token, buyer, here.chain.block_time())
+    shown = described(offers, digest)
+    terms = terms_of(here.store, shown.announced.offer) if shown else None
     algorithms = orderables(here.store, listing)
-    standing = _standing(here, token, offers)
     lines = [
         *_about(here, token, listing),
-        *(describe(terms) if terms else ()),
+        *conditions(shown, terms, named=digest is not None, anybody=buyer == ZERO_ADDRESS),
         f"for --purpose: {', '.join(_purposes(terms))}",
         "for --algorithm, each parameter as --param name=value:" if algorithms else "no listed algorithm",
         *(line for algorithm in algorithms for line in algorithm.lines()),
-        *_conditions(offers, standing),
-        _offer_table(offers, standing),
+        offer_table(offers, shown),
+        *others(offers, shown),
     ]
     here.output.result(
         {
@@ -108,11 +112,29 @@ def show(
             "listing": listing.to_document(),
             "purposes": _purposes(terms),
             "algorithms": [algorithm.to_json() for algorithm in algorithms],
-            "offers": [{"digest": found.digest, **found.offer.to_json()} for found in offers],
+            "offer": shown.announced.digest if shown else None,
+            "offers": [to_json(found) for found in offers],
         },
         lines,
-        then=f"steelyard access buy {asset} --uses 1" if "" in standing else None,
+        then=_purchase(token, shown),
     )
+
+
+def _buyer(here: Session) -> str:
+    """Who would buy: this home's wallet; anybody where it has none, or several and none is chosen."""
+    try:
+        return here.address
+    except InputError:
+        if here.settings.wallet:
+            raise
+        return ZERO_ADDRESS
+
+
+def _purchase(token: int, shown: Standing | None) -> str | None:
+    """The command that buys what was shown, and nothing else under the same name."""
+    if shown is None or shown.obstacle:
+        return None
+    return f"steelyard access buy {token} --offer 0x{shown.announced.digest.hex()} --uses 1"
 
 
 def _about(here: Session, token: int, listing: Listing) -> list[str]:
@@ -129,50 +151,6 @@ def _about(here: Session, token: int, listing: Listing) -> list[str]:
 def _purposes(terms: Terms | None) -> list[str]:
     """The words that `--purpose` takes under these terms."""
     return [str(purpose) for purpose in (terms.purposes if terms and terms.purposes else Purpose)]
-
-
-def _standing(here: Session, token: int, offers: list[AnnouncedOffer]) -> list[str]:
-    """For each offer why it cannot be bought; empty where it can."""
-    epoch, now, status = here.chain.epoch(token), here.chain.block_time(), here.chain.status(token)
-    if status is not Status.active:
-        return [status.name] * len(offers)
-    return [
-        "void" if found.offer.epoch != epoch else "ended" if found.offer.valid_until < now else ""
-        for found in offers
-    ]
-
-
-def _conditions(offers: list[AnnouncedOffer], standing: list[str]) -> list[str]:
-    """What the cheapest offer that stands says of disputes and of who may buy."""
-    open_ = [found.offer for found, why in zip(offers, standing, strict=True) if not why]
-    if not open_:
-        return []
-    offer = min(open_, key=lambda found: found.price)
-    judges = {"arbiter": offer.arbiter, "verifier": offer.verifier}
-    named = ", ".join(f"{what} {who}" for what, who in judges.items() if who != ZERO_ADDRESS)
-    role = f"buyers need accreditation 0x{offer.required_role.hex()}"
-    return [
-        f"disputes: {named or 'nobody judges them'}",
-        *([role] if offer.required_role != ZERO_BYTES32 else []),
-    ]
-
-
-def _offer_table(offers: list[AnnouncedOffer], standing: list[str]) -> str | Table:
-    rows = [_offer_row(found, why) for found, why in zip(offers, standing, strict=True)]
-    columns = ("price a use", "uses", "days", "failure fee", "valid until", "offer")
-    return table_or("Nobody can buy it: its owner has announced no offer.", "Offers", columns, rows)
-
-
-def _offer_row(found: AnnouncedOffer, why: str) -> tuple[str, ...]:
-    offer = found.offer
-    return (
-        euros(offer.price),
-        f"up to {offer.max_uses}",
-        str(offer.term_days),
-        f"{offer.failure_fee_bps / 100:g}%",
-        why or instant(offer.valid_until).partition(" ")[0],
-        short(found.digest),
-    )
 
 
 @app.command()
@@ -195,7 +173,7 @@ def retire(context: typer.Context, asset: Own) -> None:
 
 def _set_status(context: typer.Context, asset: str, call: str, *, then: str) -> None:
     here = session(context)
-    token = resolve(here.chain, here.store, asset)
+    token = resolve(here.chain, here.store, asset, say=here.output.say)
     if here.chain.owner_of(token) != here.address:
         raise RefusedError(
             "only its owner may do this", got=here.address, expected=here.chain.owner_of(token)
@@ -215,7 +193,7 @@ def _set_status(context: typer.Context, asset: str, call: str, *, then: str) -> 
 def void_offers(context: typer.Context, asset: Own) -> None:
     """Void every offer that you signed for a dataset so far; what was bought stays bought."""
     here = session(context)
-    token = resolve(here.chain, here.store, asset)
+    token = resolve(here.chain, here.store, asset, say=here.output.say)
     sent = here.chain.send("Market", "raiseEpoch", (token,), here.account)
     epoch = here.chain.epoch(token)
     here.output.result(

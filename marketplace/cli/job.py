@@ -39,7 +39,7 @@ def start(
     here = session(context)
     declared = Purpose.parse(purpose)
     values = parse_parameters(param or [], params)
-    token = resolve(here.chain, here.store, asset)
+    token = resolve(here.chain, here.store, asset, strict=True)
     access = purchase.usable_access(here.chain, here.address, token)
     listing = listing_of(here.chain, here.store, token)
     chosen = _algorithm(here, listing, algorithm)
@@ -90,7 +90,8 @@ def _require_permitted(
     judgement = evaluate(terms_of(here.store, offer), context)
     if isinstance(judgement, Deny):
         raise RefusedError(
-            f"the terms do not permit this job: {judgement.reason}", do=f"steelyard dataset show {token}"
+            f"the terms do not permit this job: {judgement.reason}",
+            do=f"steelyard dataset show {token} --offer 0x{access.offer_digest.hex()}",
         )
     if judgement.needs_approval:
         here.output.step("the owner must approve this algorithm before it runs")

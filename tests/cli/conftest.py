@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from compute.sandbox import Sandbox
 from marketplace.cli import run
 from marketplace.cli.output import Output
+from marketplace.core.cid import Cid
 from marketplace.core.policy import CustomAlgorithms
 from tests.support.catalogue import Town
 from tests.support.homes import Home
@@ -99,3 +101,14 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return Ran(code, captured.out, captured.err)
 
     return ran
+
+
+@contextmanager
+def away(town: Town, cid: Cid) -> Iterator[None]:
+    """A block that the gateway has lost for a while."""
+    path = town.folder.path_of(cid)
+    lost = path.rename(path.with_suffix(".lost"))
+    try:
+        yield
+    finally:
+        lost.rename(path)

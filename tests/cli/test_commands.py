@@ -9,14 +9,15 @@ import pytest
 
 from compute.provider.journal import Step
 from marketplace.cli.output import Output, clean, plain, short, table
+from marketplace.core.cid import Cid
 from marketplace.core.job import Request, State
 from marketplace.core.readable import euros
 from marketplace.lookup import job_opened, request_of
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, away
 from tests.support.buyers import await_state
 from tests.support.catalogue import Town
 from tests.support.homes import PASSPHRASE, Home
-from tests.support.works import PRICE, Dataset, Works
+from tests.support.works import COUNT_ROWS, PRICE, Dataset, Works, algorithm
 
 EURO = 1_000_000
 
@@ -165,11 +166,11 @@ def test_an_audit_of_everything_passes_and_needs_no_wallet(
 
 
 def test_listings_that_cannot_be_read_are_noted_and_hide_no_other(
-    command: Command, town: Town, listed: Dataset, empty_home: Home
+    command: Command, town: Town, works: Works, listed: Dataset, empty_home: Home
 ) -> None:
-    vandal = town.market.account("cli vandal")
-    town.market.chain.send("AssetRegistry", "publish", (1, b"\1" * 32, b"\2" * 32), vandal)
-    ran = command(empty_home, "dataset", "list", "valve")
+    token = works.publish(algorithm("count", COUNT_ROWS), slug="lost").token
+    with away(town, Cid.raw(works.chain.metadata(token))):
+        ran = command(empty_home, "dataset", "list", "valve")
     assert "valves" in [row["slug"] for row in ran.value["datasets"]]
     assert "left out" in json.loads(ran.err.splitlines()[0])["note"]
     nothing = command(empty_home, "dataset", "list", "nothing of the kind").value

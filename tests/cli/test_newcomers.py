@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,7 +19,7 @@ from marketplace.core.readable import day, instant
 from marketplace.errors import InputError
 from marketplace.lookup import job_opened, listing_of, request_of
 from marketplace.settings import load_settings
-from tests.cli.conftest import Command
+from tests.cli.conftest import Command, away
 from tests.cli.test_commands import provider_home
 from tests.support.catalogue import Town
 from tests.support.homes import Home
@@ -193,17 +191,6 @@ def test_a_dataset_is_shown_also_where_an_algorithm_is_missing(
     assert ran.code == 0
     assert "  gone: its parameters are unknown: its bundle cannot be read (" in ran.out
     assert value["algorithms"][0]["problem"].startswith("its bundle cannot be read")
-
-
-@contextmanager
-def away(town: Town, cid: Cid) -> Iterator[None]:
-    """A block that the gateway has lost for a while."""
-    path = town.folder.path_of(cid)
-    lost = path.rename(path.with_suffix(".lost"))
-    try:
-        yield
-    finally:
-        lost.rename(path)
 
 
 def test_a_void_offer_is_shown_as_void_and_no_purchase_is_suggested(

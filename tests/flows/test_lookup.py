@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import pytest
 
 from compute.provider.publish import Price
 from marketplace.core.canonical import sha256
+from marketplace.core.cid import Cid
 from marketplace.core.ids import Did
 from marketplace.core.offer import Approval, Offer, Signed
 from marketplace.errors import InputError, NotFoundError, RefusedError, UnavailableError
 from marketplace.lookup import (
     announced_offers,
+    cheapest,
     did_of,
     job_opened,
     listing_of,
     offer_of,
+    offers_for,
     published_datasets,
     resolve,
     usable_offer,
@@ -26,7 +31,7 @@ from marketplace.storage import GatewayStore, put_block
 from tests.flows.conftest import COUNT, Stall
 from tests.support.chain import account_named
 from tests.support.wire import wire
-from tests.support.works import open_works
+from tests.support.works import Works, open_works
 
 ANYONE = account_named("anyone").address
 
@@ -147,6 +152,109 @@ def test_a_gateway_that_is_away_is_no_missing_dataset_and_no_missing_offer(stall
             offer_of(chain, store, stall.dataset.offer_digest)
 
 
+# Names that cost money
+
+
+@contextmanager
+def hidden(stall: Stall, token: int) -> Iterator[None]:
+    """A listing that the gateway does not hand out for a while."""
+    path = stall.town.folder.path_of(Cid.raw(stall.town.market.chain.metadata(token)))
+    lost = path.rename(path.with_suffix(".hidden"))
+    try:
+        yield
+    finally:
+        lost.rename(path)
+
+
+@contextmanager
+def spoiled(stall: Stall, token: int) -> Iterator[None]:
+    """A listing of which the gateway hands out other bytes for a while."""
+    path = stall.town.folder.path_of(Cid.raw(stall.town.market.chain.metadata(token)))
+    with hidden(stall, token):
+        path.write_bytes(b"{}")
+        yield
+
+
+@pytest.fixture(scope="module")
+def squatter(stall: Stall, tmp_path_factory: pytest.TempPathFactory) -> Works:
+    return open_works(stall.town, stall.works.sandbox, tmp_path_factory.mktemp("squatter"), "a squatter")
+
+
+@pytest.mark.parametrize("withhold", [hidden, spoiled])
+def test_a_gateway_that_withholds_a_listing_does_not_choose_who_is_paid(
+    stall: Stall, squatter: Works, withhold: Callable[[Stall, int], AbstractContextManager[None]]
+) -> None:
+    chain, store, slug = stall.town.market.chain, stall.town.store, f"wanted-{withhold.__name__}"
+    honest, other = listed(stall, slug), squatter.publish(COUNT, slug=slug).token
+    with withhold(stall, honest):
+        with pytest.raises(RefusedError, match="cannot be read") as caught:
+            resolve(chain, store, slug, strict=True)
+        assert str(honest) in str(caught.value) and str(other) not in str(caught.value)
+        assert "owner/slug" in str(caught.value) and "its id" in str(caught.value)
+        with pytest.raises(NotFoundError):
+            resolve(chain, store, f"{stall.works.owner.address}/{slug}", strict=True)
+        assert resolve(chain, store, str(honest), strict=True) == honest
+        assert resolve(chain, store, str(did_of(chain, honest)), strict=True) == honest
+
+
+def test_who_only_reads_goes_on_and_is_told_what_cannot_be_read(stall: Stall) -> None:
+    chain, store = stall.town.market.chain, stall.town.store
+    token, away = listed(stall, "to-be-read"), listed(stall, "away")
+    said: list[str] = []
+    assert resolve(chain, store, "to-be-read", say=said.append) == token
+    assert said == []
+    with hidden(stall, away):
+        assert resolve(chain, store, "to-be-read", say=said.append) == token
+        assert resolve(chain, store, str(token), say=said.append) == token
+        with pytest.raises(NotFoundError, match=str(away)):
+            resolve(chain, store, "away")
+    assert len(said) == 1 and str(away) in said[0]
+
+
+def test_a_strangers_listing_that_is_missing_for_ever_bars_neither_owner_with_slug_nor_id(
+    stall: Stall, squatter: Works
+) -> None:
+    chain, store, token = stall.town.market.chain, stall.town.store, listed(stall, "barred")
+    missing = squatter.publish(COUNT, slug="missing").token
+    with hidden(stall, missing):
+        with pytest.raises(RefusedError, match="owner/slug, with the owner's whole address, or its id"):
+            resolve(chain, store, "barred", strict=True)
+        owner = stall.works.owner.address
+        names = (str(token), f"{owner}/barred", f"{owner.lower()}/barred", str(did_of(chain, token)))
+        assert [resolve(chain, store, name, strict=True) for name in names] == [token] * 4
+    assert resolve(chain, store, "barred", strict=True) == token
+
+
+def test_an_owners_own_missing_listing_bars_all_of_his_names_but_no_id(stall: Stall) -> None:
+    chain, store, owner = stall.town.market.chain, stall.town.store, stall.works.owner.address
+    token, missing = listed(stall, "half-there"), listed(stall, "half-gone")
+    with hidden(stall, missing):
+        with pytest.raises(RefusedError) as caught:
+            resolve(chain, store, f"{owner}/half-there", strict=True)
+        assert caught.value.expected == "its id"
+        assert resolve(chain, store, str(token), strict=True) == token
+
+
+def test_documents_that_are_there_but_no_listing_of_their_asset_bar_no_name(stall: Stall) -> None:
+    chain, vandal = stall.town.market.chain, stall.town.market.account("another vandal")
+    token, document = listed(stall, "unbarred"), b"[]"
+    digest = put_block(stall.town.store, document).digest
+    for salt, metadata in ((b"\1" * 32, digest), (b"\2" * 32, chain.metadata(token))):
+        chain.send("AssetRegistry", "publish", (1, salt, metadata), vandal)
+    assert resolve(chain, stall.town.store, "unbarred", strict=True) == token
+
+
+def test_an_error_names_a_few_of_many_unreadable_listings(stall: Stall, squatter: Works) -> None:
+    token = listed(stall, "among-many")
+    many = [squatter.publish(COUNT, slug=f"many-{n}").token for n in range(7)]
+    with ExitStack() as stack:
+        for one in many:
+            stack.enter_context(hidden(stall, one))
+        with pytest.raises(RefusedError, match="and 2 more") as caught:
+            resolve(stall.town.market.chain, stall.town.store, "among-many", strict=True)
+    assert [str(one) in str(caught.value) for one in (*many, token)] == [True] * 5 + [False] * 3
+
+
 # Which offers can be used
 
 
@@ -166,6 +274,39 @@ def test_an_offer_for_somebody_else_is_not_usable(stall: Stall) -> None:
     with pytest.raises(RefusedError, match="no offer that you can buy"):
         usable(stall, token)
     assert usable(stall, token, account_named("a friend").address) == only
+
+
+def test_a_named_offer_is_taken_though_another_is_cheaper(stall: Stall) -> None:
+    chain, store, token = stall.town.market.chain, stall.town.store, listed(stall, "by-digest")
+    cheap, dear = offered(stall, token, price=1), offered(stall, token, price=3_000_000)
+    private = offered(stall, token, price=2, buyer=account_named("a friend").address)
+
+    def named(offer: Offer, asset: int = token) -> Offer:
+        digest = offer.digest(chain.domain)
+        return usable_offer(chain, store, asset, ANYONE, chain.block_time(), digest=digest).offer
+
+    assert (usable(stall, token), named(dear), named(cheap)) == (cheap, dear, cheap)
+    with pytest.raises(RefusedError, match="for others"):
+        named(private)
+    with pytest.raises(NotFoundError, match="no readable offer with that digest"):
+        named(dear, stall.dataset.token)
+
+
+def test_each_offer_says_why_this_buyer_cannot_buy_it(stall: Stall) -> None:
+    chain, store, token = stall.town.market.chain, stall.town.store, listed(stall, "obstacles")
+    chain.send("Market", "raiseEpoch", (token,), stall.works.owner)
+    now = chain.block_time()
+    offered(stall, token, price=1, valid_until=now + 100)
+    offered(stall, token, price=2, buyer=account_named("a friend").address)
+    offered(stall, token, price=3, required_role=b"\7" * 32)
+    open_ = offered(stall, token, price=4)
+    found = offers_for(chain, store, token, ANYONE, now + 200)
+    assert [one.obstacle for one in found] == ["", "needs role", "for others", "ended", "void"]
+    best = cheapest(found)
+    assert best and best.announced.offer == open_ == usable(stall, token, at=now + 200)
+    chain.send("AssetRegistry", "pauseAsset", (token,), stall.works.owner)
+    found = offers_for(chain, store, token, ANYONE, now)
+    assert ({one.obstacle for one in found}, cheapest(found)) == ({"paused"}, None)
 
 
 def test_an_offer_is_usable_to_its_last_second_and_not_after(stall: Stall) -> None:
