@@ -16,6 +16,7 @@ from marketplace.core.job import State
 from marketplace.errors import IntegrityError, NotFoundError, UnavailableError
 from marketplace.keys import Keyring
 from tests.kill.stage import Stage, finish, staged
+from tests.support.buyers import report_of
 from tests.support.catalogue import Town
 from tests.support.works import COUNT_ROWS, algorithm
 
@@ -87,6 +88,23 @@ def test_a_change_that_ended_between_its_two_files_is_repeated(
         with pytest.raises(UnavailableError):
             rotated(stage)
     rotated(stage)
+
+
+def test_data_whose_key_was_lost_is_named_and_its_jobs_are_paid_back(stage: Stage) -> None:
+    chain, keyring, owner = stage.town.market.chain, stage.home.keyring, stage.works.owner
+    (stage.home.path / "keys" / "sealing.sealing.json").unlink()
+    keyring.new_sealing_key("sealing")  # as `node init` makes one where there is none
+    made = rotate(chain, stage.works.vault, keyring, owner, chain.isolation_of(owner.address))
+    assert (made.wrapped, made.left) == ([], [stage.dataset.token])
+    works = replace(stage.works, private=keyring.sealing_key("sealing").private)
+    stage.town.market.embedded.faucet(made.node)
+    finish(stage, State.rejected)
+    stage.buyer.buy(stage.dataset)
+    again = replace(stage, works=works, request=stage.buyer.order(works, stage.dataset, COUNT), killed=[])
+    finish(again, State.failed)
+    assert report_of(stage.town, again.request).fault == "node"
+    price = stage.dataset.offer.price
+    assert chain.balance(stage.buyer.account.address) == 2 * price
 
 
 def test_a_home_without_a_node_has_nothing_to_change(stage: Stage, tmp_path: Path) -> None:
