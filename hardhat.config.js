@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 
 const require = createRequire(import.meta.url);
-// The slow suite asks for more: STEELYARD_FUZZ_RUNS=3000; scripts/stress for more runs of the invariants alone.
+// The slow suite asks for more: STEELYARD_FUZZ_RUNS=1500; scripts/stress for more runs of the invariants alone.
 const runs = Number(process.env.STEELYARD_FUZZ_RUNS ?? 96);
 const invariantRuns = Number(process.env.STEELYARD_INVARIANT_RUNS ?? Math.max(8, Math.floor(runs / 8)));
 

@@ -44,7 +44,7 @@ def passed(output: str) -> set[str]:
 @pytest.mark.timeout(1_800)
 def test_every_solidity_test_passes(request: pytest.FixtureRequest) -> None:
     """With more fuzzing where the slow tests run too."""
-    runs = "96" if request.config.option.markexpr == "not slow" else "3000"
+    runs = "96" if request.config.option.markexpr == "not slow" else "1500"
     assert passed(run_suite(STEELYARD_FUZZ_RUNS=runs)) == declared()
 
 

@@ -157,9 +157,9 @@ def test_an_output_that_was_lost_before_it_left_is_the_nodes_own_fault(
         works.await_step(request, Step.approval)
         works.approve(request)
         works.await_step(request, Step.review)
+    works.approve(request)
     for path in (works.home / "vault" / "outputs").rglob("baf*"):
         path.unlink()
-    works.approve(request)
     with works.running():
         assert await_state(town, request) is State.failed
     assert town.market.chain.balance(buyer.account.address) == PRICE
