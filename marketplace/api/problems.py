@@ -143,6 +143,8 @@ def add_error_answers(app: FastAPI, bodies: Sequence[type[BaseModel]] = ()) -> N
 
     def openapi() -> dict[str, Any]:
         document = plain()
+        if "Problem" in document.get("components", {}).get("schemas", {}):
+            return document
         _, found = models_json_schema(
             [(model, "validation") for model in (Problem, *bodies)],  # type: ignore[misc]  # a list of pairs it is
             ref_template="#/components/schemas/{model}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, TypeVar
@@ -10,7 +11,7 @@ from fastapi import Depends, Request
 
 from marketplace.accounts.database import AccountsDatabase
 from marketplace.accounts.mail import Mail
-from marketplace.accounts.reach import Reach
+from marketplace.accounts.reach import Endpoint, Reach
 from marketplace.accounts.sessions import Sessions
 from marketplace.accounts.webhooks import Webhooks
 from marketplace.api.limits import Buckets, Rate
@@ -22,7 +23,7 @@ from marketplace.catalogue.schema import Database
 from marketplace.chain.deployment import Deployment
 from marketplace.core.eip712 import Accepts, Domain
 from marketplace.core.ids import Did
-from marketplace.errors import NotFoundError
+from marketplace.errors import NotFoundError, UnavailableError
 
 T = TypeVar("T")
 
@@ -31,6 +32,9 @@ SIGN_INS = Rate(per_second=1, burst=20)
 
 TESTS = Rate(per_second=0.2, burst=5)
 """Test deliveries of one account."""
+
+LOOK_UPS = 4
+"""Names of new webhooks that are looked up at one time."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,19 @@ class Desk:
         self.mail = Mail(hub.accounts)
         self.sign_ins = Buckets(SIGN_INS)
         self.tests = Buckets(TESTS)
+        self._looking_up = threading.BoundedSemaphore(LOOK_UPS)
+
+    def require_reachable(self, url: str) -> None:
+        """Raises InputError for what is no URL, RefusedError for where webhooks do not go, UnavailableError where
+        its name has no address, or too many names are being looked up: a slow name server holds up few.
+        """
+        endpoint = Endpoint.parse(url)
+        if not self._looking_up.acquire(blocking=False):
+            raise UnavailableError("too many names are being looked up", expected=f"at most {LOOK_UPS}")
+        try:
+            self.hub.reach.address(endpoint)
+        finally:
+            self._looking_up.release()
 
 
 async def the_desk(request: Request) -> Desk:

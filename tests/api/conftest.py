@@ -116,17 +116,18 @@ def signed(progress: Progress, by: LocalAccount, domain: Domain = DOMAIN) -> dic
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    yield from _running(tmp_path_factory.mktemp("hub"))
+    yield from opened_hub(tmp_path_factory.mktemp("hub"))
 
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[RunningHub]:
     """As `running`, for one test alone."""
-    yield from _running(tmp_path)
+    yield from opened_hub(tmp_path)
 
 
-def _running(folder: Path) -> Iterator[RunningHub]:
-    hub = hub_in(folder)
+def opened_hub(folder: Path, *, reach: Reach | None = None) -> Iterator[RunningHub]:
+    """A hub over HTTP with the story in it; its files are in `folder`."""
+    hub = hub_in(folder, reach=reach)
     with hub.database.write() as connection:
         append(connection, story())
     with served(create_app(hub)) as url, httpx.Client(base_url=url, timeout=20, trust_env=False) as client:

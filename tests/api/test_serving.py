@@ -140,7 +140,8 @@ def test_a_signal_ends_the_process_although_streams_are_open(town: Town, tmp_pat
         wait_for(lambda: client.get(path).status_code == 200)
         with client.stream("GET", f"{path}/events") as stream:
             lines = stream.iter_lines()
-            next(lines)
+            while next(lines) != "event: state":
+                pass
             process.send_signal(signal.SIGINT)
             assert [line for line in lines if line.startswith("event: ")] == []
         _, errors = process.communicate(timeout=20)

@@ -8,7 +8,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from marketplace.accounts.mail import Sent
-from marketplace.accounts.reach import Endpoint
 from marketplace.accounts.webhooks import Webhook as Hook
 from marketplace.api.answers import asset_id, body_of, takes
 from marketplace.api.cursors import After, Limit, read, write
@@ -52,7 +51,7 @@ def new_webhook(
     desk: TheDesk, me: Me, body: Annotated[WebhookRequest, Depends(body_of(WebhookRequest, limit=MAX_BODY))]
 ) -> NewWebhook:
     """Registers a URL for events that concern the account, from now on. The secret is shown this once."""
-    desk.hub.reach.address(Endpoint.parse(body.url))  # again before each delivery: names move
+    desk.require_reachable(body.url)  # again before each delivery: names move
     topics = tuple(dict.fromkeys(topic.value for topic in body.events))
     assets = tuple(dict.fromkeys(asset_id(asset, did=desk.hub.did) for asset in body.assets))
     made = desk.webhooks.add(me.account, body.url, topics, assets, body.job, now=time.time())
