@@ -19,7 +19,13 @@ from eth_utils.crypto import keccak
 from marketplace.errors import InputError, IntegrityError
 
 ContractName = Literal[
-    "TestEuro", "Authority", "ParticipantRegistry", "AssetRegistry", "Market", "ContributionCredits"
+    "TestEuro",
+    "Forwarder",
+    "Authority",
+    "ParticipantRegistry",
+    "AssetRegistry",
+    "Market",
+    "ContributionCredits",
 ]
 CONTRACTS: tuple[ContractName, ...] = get_args(ContractName)
 
