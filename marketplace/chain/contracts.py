@@ -71,12 +71,17 @@ def artifact(name: ContractName) -> Artifact:
     )
 
 
+@cache
+def selector(name: ContractName, function: str) -> bytes:
+    """The four bytes that call data begins with. Raises InputError."""
+    entry = artifact(name).entry("function", function)
+    return bytes(keccak(text=abi_to_signature(cast(ABIElement, entry)))[:4])
+
+
 def encode_call(name: ContractName, function: str, arguments: Sequence[object]) -> bytes:
     """Call data. arguments: ints, checksummed addresses, bytes, tuples for structs. Raises InputError."""
     entry = artifact(name).entry("function", function)
-    return bytes(keccak(text=abi_to_signature(cast(ABIElement, entry)))[:4]) + _encode(
-        f"{name}.{function}", entry["inputs"], arguments
-    )
+    return selector(name, function) + _encode(f"{name}.{function}", entry["inputs"], arguments)
 
 
 def _encode(what: str, inputs: Sequence[dict[str, Any]], arguments: Sequence[object]) -> bytes:
