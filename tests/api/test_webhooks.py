@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,9 @@ import pytest
 from eth_account.signers.local import LocalAccount
 
 from marketplace.accounts import courier, mail
-from marketplace.accounts.database import AccountsDatabase
-from marketplace.accounts.mail import GIVE_UP, Letter, Mail
+from marketplace.accounts.mail import Mail
 from marketplace.accounts.reach import Reach, parse_network
 from marketplace.accounts.sessions import Sessions
-from marketplace.accounts.webhooks import Webhooks
 from marketplace.api.hub import create_app
 from marketplace.core.events import AccessBought, EpochRaised, JobSettled, OfferAnnounced
 from marketplace.webhooks import verify
@@ -276,44 +273,3 @@ def test_an_account_sees_and_deletes_its_own_webhooks_alone(hub: RunningHub, rec
     body = {"url": receiver.url, "events": ["job.opened"]}
     full = hub.client.post("/v1/webhooks", json=body, headers=hook.headers)
     assert (full.status_code, full.json()["what"]) == (403, "this account has too many webhooks")
-
-
-@contextmanager
-def queue(folder: Path) -> Iterator[tuple[Mail, Webhooks, str]]:
-    database = AccountsDatabase(folder / "a.db")
-    hooks = Webhooks(database)
-    yield Mail(database), hooks, hooks.add("0x01", "https://a.example", ("job.opened",), (), None, now=0).id
-    database.close()
-
-
-def test_a_message_is_tried_ever_more_rarely_for_a_day_and_then_its_webhook_is_disabled(
-    tmp_path: Path,
-) -> None:
-    with queue(tmp_path) as (post, hooks, hook):
-        post.post(Letter(hook, "job.opened", "1-0-0000000000000000", b"{}"), now=0)
-        post.post(Letter(hook, "job.opened", "1-1-0000000000000000", b"{}"), now=0)
-        now, waits = 0.0, []
-        while hooks.active():
-            (due,) = post.due(now=now, busy=(), most=9)
-            assert due.number == 1 or waits  # one at a time for each webhook
-            post.failed(due, 500, "HTTP 500", now=now)
-            later = [sent.next_at for sent in post.of(hook, after=None, limit=9) if sent.next_at is not None]
-            waits.append(min(later) - now if later else 0)
-            now = max(now, float(min(later) + 1)) if later else now
-        assert now > GIVE_UP - 5 * 3600 and 15 < len(waits) < 60
-        assert "no message arrived for a day" in (hooks.of("0x01")[0].reason or "")
-        assert {sent.state for sent in post.of(hook, after=None, limit=9)} == {"failed"}
-        assert post.due(now=now * 2, busy=(), most=9) == []
-
-
-def test_a_webhook_for_which_too_much_waits_is_disabled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mail, "MAX_PENDING", 3)
-    with queue(tmp_path) as (post, hooks, hook):
-        for number in range(4):
-            post.post(Letter(hook, "job.opened", f"1-{number}-0000000000000000", b"{}"), now=0)
-        assert hooks.of("0x01")[0].state == "disabled"
-        assert post.due(now=9, busy=(), most=9) == []
-        post.forget_old(now=10**9)
-        assert post.of(hook, after=None, limit=9) == []
