@@ -15,6 +15,7 @@ from eth_account.signers.local import LocalAccount
 
 from marketplace.chain.client import Chain
 from marketplace.chain.deployment import Deployment, read_deployment
+from marketplace.chain.forwarded import Carry
 from marketplace.cli.output import Output
 from marketplace.core.canonical import MAX_DOCUMENT, parse_json
 from marketplace.errors import InputError, NotFoundError, RefusedError
@@ -52,8 +53,19 @@ class Session:
     def chain(self) -> Chain:
         settings = self.settings
         return Chain(
-            settings.rpc, self.deployment, confirmations=settings.confirmations, timeout=settings.timeout
+            settings.rpc,
+            self.deployment,
+            confirmations=settings.confirmations,
+            timeout=settings.timeout,
+            carry=self._sponsor(),
         )
+
+    def _sponsor(self) -> Carry | None:
+        if not self.settings.sponsor:
+            return None
+        from marketplace.hub import HubClient  # loads pydantic's models: only who has a sponsor waits for them
+
+        return HubClient(self.settings.sponsor, self.settings.timeout).carry
 
     @cached_property
     def store(self) -> GatewayStore:
