@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from marketplace import purchase
-from marketplace.cli.offers import parse_digest
 from marketplace.cli.output import short, table_or
-from marketplace.cli.session import Session, parse_euros, session
-from marketplace.core.readable import euros
-from marketplace.errors import NotFoundError, RefusedError, SteelyardError, UnavailableError
+from marketplace.cli.session import Session, session
+from marketplace.core.ids import parse_digest
+from marketplace.core.readable import euros, parse_euros
+from marketplace.errors import NotFoundError, SteelyardError, UnavailableError
 from marketplace.lookup import listing_of, offer_of, resolve, usable_offer
 
 app = typer.Typer(help="Access to datasets.", no_args_is_help=True)
@@ -34,14 +34,14 @@ def buy(
 ) -> None:
     """Buy uses of a dataset at its cheapest offer that is open to you, or at the one that you name."""
     here = session(context)
-    digest, limit = parse_digest(offer), None if most is None else parse_euros(most)
+    digest = None if offer is None else parse_digest(offer, "offer's digest")
+    limit = None if most is None else parse_euros(most)
     token = resolve(here.chain, here.store, asset, strict=True)
     now = here.chain.block_time()
     announced = usable_offer(here.chain, here.store, token, here.address, now, digest=digest)
-    _require_within(announced.offer.price, limit)
     cost = uses * announced.offer.price
     here.output.step(f"buying {uses} uses for {euros(cost)}")
-    sent = purchase.buy(here.chain, here.account, announced, uses, pay=pay)
+    sent = purchase.buy(here.chain, here.account, announced, uses, pay=pay, most=limit)
     grant = here.chain.grant(announced.digest, here.address)
     here.output.result(
         {
@@ -57,15 +57,6 @@ def buy(
         [f"bought {uses} uses for {euros(cost)}; {grant.unused()} unused", f"transaction {sent.transaction}"],
         then=f"steelyard job start {asset} --algorithm NAME --purpose PURPOSE",
     )
-
-
-def _require_within(price: int, limit: int | None) -> None:
-    if limit is not None and price > limit:
-        raise RefusedError(
-            "a use costs more than you would pay; nothing was bought",
-            got=euros(price),
-            expected=f"at most {euros(limit)}",
-        )
 
 
 @app.command("list")
