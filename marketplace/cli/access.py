@@ -8,11 +8,12 @@ import typer
 
 from marketplace import purchase
 from marketplace.cli.output import short, table_or
-from marketplace.cli.session import Session, session
+from marketplace.cli.session import session
 from marketplace.core.ids import parse_digest
 from marketplace.core.readable import euros, parse_euros
-from marketplace.errors import NotFoundError, SteelyardError, UnavailableError
-from marketplace.lookup import listing_of, offer_of, resolve, usable_offer
+from marketplace.errors import NotFoundError
+from marketplace.lookup import offer_of, resolve, usable_offer
+from marketplace.statements import names_of
 
 app = typer.Typer(help="Access to datasets.", no_args_is_help=True)
 
@@ -64,7 +65,8 @@ def list_(context: typer.Context) -> None:
     """Your access: what is paid, used and left."""
     here = session(context)
     held = purchase.accesses(here.chain, here.address)
-    slugs = _slugs(here, {access.asset_id for access in held})
+    assets = {access.asset_id for access in held}
+    slugs = names_of(here.chain, here.store, assets, here.output.say).datasets
     rows: list[dict[str, Any]] = [
         {
             "asset": str(access.asset_id),
@@ -87,20 +89,6 @@ def _cells(row: dict[str, Any]) -> tuple[object, ...]:
     name = row["slug"] or row["asset"]
     ended = "yes" if row["ended"] else "no"
     return name, short(row["provider"]), row["paid"], row["opened"], row["unused"], ended
-
-
-def _slugs(here: Session, tokens: set[int]) -> dict[int, str]:
-    """The names of datasets; access is there also where a listing is not."""
-    found: dict[int, str] = {}
-    for token in tokens:
-        try:
-            found[token] = listing_of(here.chain, here.store, token).slug
-        except UnavailableError as error:
-            here.output.say(f"ids instead of names: {error}")
-            break
-        except SteelyardError:
-            continue
-    return found
 
 
 @app.command()

@@ -16,6 +16,17 @@ def euros(units: int) -> str:
     return f"{whole}.{rest:06d}".rstrip("0").rstrip(".") + " EUR"
 
 
+def exact_euros(units: int) -> str:
+    """Token units as a decimal with all six places, as `12.500000`; for tables that programs read."""
+    sign = "-" if units < 0 else ""
+    return f"{sign}{abs(units) // 1_000_000}.{abs(units) % 1_000_000:06d}"
+
+
+def exact_coin(wei: int) -> str:
+    """Wei, 0 or more, as a decimal of the chain's own coin with all eighteen places."""
+    return f"{wei // 10**18}.{wei % 10**18:018d}"
+
+
 def parse_euros(text: str) -> int:
     """Token units in an amount of euros, as 12.50. Raises InputError for anything else."""
     found = _EUROS.fullmatch(text)

@@ -246,6 +246,8 @@ RECEIPT_ANSWER = rpc_answer(
         "blockHash": HEX,
         "status": "0x1",
         "gasUsed": "0x5208",
+        "from": "0x" + "11" * 20,
+        "effectiveGasPrice": "0x3b9aca00",
         "contractAddress": None,
         "logs": [_LOG],
     }
