@@ -24,10 +24,10 @@ class Participant:
         self.settings = settings
 
     def close(self) -> None:
-        """Ends the connections that were opened."""
+        """Ends the connections that were opened; what is asked after that opens new ones."""
         for name in ("chain", "store"):
-            if name in vars(self):
-                getattr(self, name).close()
+            if opened := vars(self).pop(name, None):
+                opened.close()
 
     @property
     def home(self) -> Path:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from typing import Literal
 
 from marketplace.core.books import ROLES, Flow, Kind, Place, Pot, Role
 from marketplace.core.vat import Papers, Party, Tax
+from marketplace.errors import InputError
 
 HELD = (Pot.balance, Pot.bond, Pot.escrow)
 """The pots that the Market holds; the wallet is the account's own affair."""
 OTHER = "counterparty"
+_DAY = 86_400
 _TAXED = (Kind.sale, Kind.fee)
 
 
@@ -27,12 +30,23 @@ class Period:
     first: int | None = None
     end: int | None = None
 
+    @classmethod
+    def of_days(cls, first: date | None, last: date | None) -> Period:
+        """Whole days, UTC, both included. Raises InputError where the last comes before the first."""
+        if first and last and last < first:
+            raise InputError("the period ends before it begins", got=f"{first} to {last}")
+        return cls(_midnight(first) if first else None, _midnight(last) + _DAY if last else None)
+
     def is_before(self, time: int) -> bool:
         """Whether `time` lies before the period."""
         return self.first is not None and time < self.first
 
     def holds(self, time: int) -> bool:
         return not self.is_before(time) and (self.end is None or time < self.end)
+
+
+def _midnight(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
 
 
 @dataclass(frozen=True)
