@@ -120,6 +120,8 @@ def read_statement(
         period,
         block=account.block,
         currency=str(chain.call("TestEuro", "symbol"))[:20],
+        chain_id=chain.deployment.chain_id,
+        registry=chain.deployment.asset_registry,
         gas=account.gas(),
         papers=papers,
         names=names_of(chain, store, assets, say),

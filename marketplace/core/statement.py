@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from typing import Literal
 
 from marketplace.core.books import ROLES, Flow, Kind, Place, Pot, Role
+from marketplace.core.ids import Did
 from marketplace.core.vat import Papers, Party, Tax
 from marketplace.errors import InputError
 
@@ -117,7 +118,7 @@ class Statement:
     """One account's statement in one role.
 
     opening, closing, elsewhere: by pot; elsewhere is what lines of the other role changed. block: the last one read.
-    currency: the token's symbol; it has 6 decimals.
+    currency: the token's symbol; it has 6 decimals. chain_id, registry: where the assets are registered.
     """
 
     account: str
@@ -125,6 +126,8 @@ class Statement:
     period: Period
     block: int
     currency: str
+    chain_id: int
+    registry: str
     opening: Mapping[Pot, int]
     closing: Mapping[Pot, int]
     elsewhere: Mapping[Pot, int]
@@ -152,6 +155,10 @@ class Statement:
 
     def gas_wei(self) -> int:
         return sum(line.wei for line in self.gas)
+
+    def did(self, asset: int | None) -> str:
+        """The asset's DID, which every command takes; empty for none."""
+        return "" if asset is None else str(Did(self.chain_id, self.registry, asset))
 
     def dataset_name(self, asset: int | None) -> str:
         return "" if asset is None else self.names.datasets.get(asset, "")
@@ -238,6 +245,8 @@ def statement(
     *,
     block: int,
     currency: str,
+    chain_id: int,
+    registry: str,
     gas: Iterable[GasLine] = (),
     papers: Papers | None = None,
     names: Names | None = None,
@@ -254,6 +263,8 @@ def statement(
         period=period,
         block=block,
         currency=currency,
+        chain_id=chain_id,
+        registry=registry,
         opening=opening,
         closing={pot: opening[pot] + change[pot] for pot in HELD},
         elsewhere=elsewhere,

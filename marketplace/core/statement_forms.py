@@ -80,7 +80,7 @@ def _row(statement: Statement, line: Line) -> dict[str, object]:
         "time": _iso(line.time), "block": flow.at.block, "transaction": _hex(flow.at.transaction),
         "kind": flow.kind.value, "from": line.source, "to": line.target, "amount": exact_euros(flow.amount),
         "currency": statement.currency, "counterparty": line.counterparty,
-        "counterparty name": statement.name_of(line.counterparty), "dataset": str(flow.asset or ""),
+        "counterparty name": statement.name_of(line.counterparty), "dataset": statement.did(flow.asset),
         "dataset name": statement.dataset_name(flow.asset), "job": _hex(flow.job) if flow.job else "",
     }  # fmt: skip
     if tax := line.tax:
@@ -197,7 +197,7 @@ def _cents(cents: int) -> str:
 def _shown(statement: Statement, line: Line) -> tuple[str, ...]:
     flow, other = line.flow, statement.papers.party(line.counterparty)
     who = [statement.name_of(line.counterparty), other.vat_id and f"VAT id {other.vat_id}", line.counterparty]
-    dataset = [statement.dataset_name(flow.asset), "" if flow.asset is None else f"{flow.asset:#x}"]
+    dataset = [statement.dataset_name(flow.asset), statement.did(flow.asset)]
     ids = [_hex(flow.job) if flow.job else "", _hex(flow.at.transaction)]
     return (
         instant(line.time), flow.kind.value, line.source, line.target, exact_euros(flow.amount),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -28,11 +29,12 @@ from marketplace.core.statement import (
 from marketplace.core.statement_forms import COLUMNS, to_csv, to_html, to_json
 from marketplace.core.vat import Papers, Tax, cents_half_up
 from marketplace.errors import InputError
-from tests.core.registers import ARBITER, BUYER, LIMITS, PEOPLE, PROVIDER, VERIFIER
+from tests.core.registers import ARBITER, BUYER, LIMITS, PEOPLE, PROVIDER, RULES, VERIFIER
 from tests.core.replayed import fold
 from tests.core.world import World, begun, refunded, submitted, worlds
 
 EVERYBODY = [*PEOPLE, ARBITER, VERIFIER]
+MARKET: dict[str, Any] = {"currency": "EURT", "chain_id": RULES.chain_id, "registry": RULES.registry}
 PAPERS = Papers.read(
     f"""
 [own]
@@ -57,7 +59,7 @@ def made(world: World, account: str, role: Role = Role.provider, **period: int) 
     assert role in (Role.provider, Role.buyer)
     found = lines(world, account, PAPERS)
     chosen = Period(period.get("first"), period.get("end"))
-    return statement(found, account, role, chosen, block=world.block, currency="EURT", papers=PAPERS)
+    return statement(found, account, role, chosen, block=world.block, papers=PAPERS, **MARKET)
 
 
 # Adding up
@@ -219,10 +221,10 @@ def whole() -> Statement:
         Role.provider,
         Period(),
         block=9,
-        currency="EURT",
         gas=gas,
         papers=PAPERS,
         names=names,
+        **MARKET,
     )
 
 
@@ -238,6 +240,7 @@ def test_the_table_parses_adds_up_exactly_and_holds_no_formula() -> None:
     sale = next(row for row in rows if row["kind"] == "sale")
     assert sale["counterparty name"].startswith("'=HYPERLINK") and sale["dataset name"].startswith("'@SUM")
     assert (sale["VAT percent"], sale["note"]) == ("0", "reverse charge")
+    assert sale["dataset"].startswith(f"did:steelyard:31337:{RULES.registry}:")
     assert (sale["seller VAT id"], sale["buyer VAT id"]) == ("DE123456789", "FR12345678901")
     units = {
         kind: {row["to"]: int(row["amount"].replace(".", "")) for row in rows if row["kind"] == kind}

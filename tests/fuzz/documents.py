@@ -116,6 +116,16 @@ CARD = ModelCard(
     metrics={"accuracy": 0.9},
 )
 
+PAPERS = b"""[own]
+name = "North Works GmbH"
+vat_id = "DE123456789"
+vat_rate = "19"
+
+[counterparties."0x1111111111111111111111111111111111111111"]
+name = "A startup"
+reverse_charge = true
+"""
+
 MANIFEST = b"""name = "ten-lines"
 version = "1.2.3"
 description = "counts rows"
