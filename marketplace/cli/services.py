@@ -21,9 +21,10 @@ from marketplace.chain.deploy import Powers, deploy
 from marketplace.chain.deployment import Deployment, require_same_chain
 from marketplace.chain.embedded import EmbeddedChain
 from marketplace.cli.output import Output
-from marketplace.cli.session import parse_euros, session
+from marketplace.cli.session import session
 from marketplace.core.eip712 import parse_address
 from marketplace.core.limits import Limits
+from marketplace.core.readable import parse_euros
 from marketplace.storage.disk import write_atomically
 
 chain_app = typer.Typer(help="A development chain.", no_args_is_help=True)
