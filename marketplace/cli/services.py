@@ -22,9 +22,11 @@ from marketplace.chain.deploy import Powers, deploy
 from marketplace.chain.deployment import Deployment, require_same_chain
 from marketplace.chain.embedded import EmbeddedChain
 from marketplace.cli.output import Output
-from marketplace.cli.session import parse_euros, session
+from marketplace.cli.session import session
 from marketplace.core.eip712 import parse_address
+from marketplace.core.ids import role_id
 from marketplace.core.limits import Limits
+from marketplace.core.readable import parse_euros
 from marketplace.storage.disk import write_atomically
 
 chain_app = typer.Typer(help="A development chain.", no_args_is_help=True)
@@ -115,10 +117,13 @@ def run_hub(
         ),
     ] = None,
     sponsor: Annotated[
-        str, typer.Option(help="wallet of this home that pays the gas of buyers without coin: all that it holds")
+        str,
+        typer.Option(help="wallet of this home that pays the gas of buyers without coin: all that it holds"),
     ] = "",
     sponsor_role: Annotated[str, typer.Option(help="pay for accounts with this accreditation alone")] = "",
-    sponsor_calls: Annotated[int, typer.Option(min=1, help="calls that are paid in a day, of all buyers")] = 1_000,
+    sponsor_calls: Annotated[
+        int, typer.Option(min=1, help="calls that are paid in a day, of all buyers")
+    ] = 1_000,
 ) -> None:
     """Serve the catalogue, filled from chain and shared store; it cannot trade for anybody."""
     here = session(context)

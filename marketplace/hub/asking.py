@@ -81,7 +81,8 @@ class Asking:
         """The answer as JSON. Raises as `get`."""
         place = f"{self.url}/v{VERSION}{path}" if versioned else f"{self.url}{path}"
         try:
-            return parse_json(self._answer("GET", place, self._timeout, params=dict(query)), what="the hub's answer", limit=MAX_ANSWER)
+            answer = self._answer("GET", place, self._timeout, params=dict(query))
+            return parse_json(answer, what="the hub's answer", limit=MAX_ANSWER)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self.away(type(error).__name__) from None
         except InputError as error:

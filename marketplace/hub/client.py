@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from marketplace.core.canonical import JsonValue
 from marketplace.core.forward import ForwardRequest
 from marketplace.core.job import END_STATES
 from marketplace.errors import IntegrityError, SteelyardError
@@ -135,7 +136,7 @@ class HubClient:
         Raises RefusedError or InputError with the hub's reason, UnavailableError without an answer: then the call may
         still be carried, until its deadline.
         """
-        call = {"request": request.to_json(), "signature": "0x" + signature.hex()}
+        call: JsonValue = {"request": request.to_json(), "signature": "0x" + signature.hex()}
         found = self._hub.post(carried.Carried, "/sponsor", call, timeout=SPONSOR_SECONDS)
         return bytes.fromhex(found.transaction[2:])
 

@@ -116,6 +116,16 @@ CARD = ModelCard(
     metrics={"accuracy": 0.9},
 )
 
+PAPERS = b"""[own]
+name = "North Works GmbH"
+vat_id = "DE123456789"
+vat_rate = "19"
+
+[counterparties."0x1111111111111111111111111111111111111111"]
+name = "A startup"
+reverse_charge = true
+"""
+
 MANIFEST = b"""name = "ten-lines"
 version = "1.2.3"
 description = "counts rows"
@@ -246,6 +256,8 @@ RECEIPT_ANSWER = rpc_answer(
         "blockHash": HEX,
         "status": "0x1",
         "gasUsed": "0x5208",
+        "from": "0x" + "11" * 20,
+        "effectiveGasPrice": "0x3b9aca00",
         "contractAddress": None,
         "logs": [_LOG],
     }

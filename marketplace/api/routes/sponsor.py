@@ -28,7 +28,9 @@ def sponsor(
     """Sends a buyer's signed call and answers once it is confirmed. Without an answer it may still be carried."""
     paying = desk.hub.sponsor
     if paying is None:
-        raise RefusedError("this hub pays nobody's gas", do="Name another one by STEELYARD_SPONSOR, or pay it.")
+        raise RefusedError(
+            "this hub pays nobody's gas", do="Name another one by STEELYARD_SPONSOR, or pay it."
+        )
     request = ForwardRequest.from_json(body.request.model_dump(by_alias=True))
     if not desk.sponsoring.acquire(blocking=False):
         raise TooManyError("too many calls are being carried", do="Try again in some seconds.")
