@@ -20,8 +20,10 @@ from marketplace.core.dataset import Environment
 from marketplace.core.document import Document, Hex32
 from marketplace.core.environments import SHORT
 from marketplace.errors import IntegrityError, SteelyardError
+from marketplace.storage import write_atomically
 
 RECORD, FILES, PACKAGES = "environment.json", "files.txt", "packages"
+_WITHDRAWN = "withdrawn.txt"
 _MOST_NAMED = 5
 
 
@@ -83,6 +85,8 @@ class BuiltEnvironment:
         """What is wrong, by names, sizes, times and rights of all files; empty where nothing is. Reads no content."""
         if wrong := _interpreter(self.record.packages):
             return [wrong]
+        if (found := self.folder / _WITHDRAWN).exists():
+            return found.read_text("utf-8", "replace").splitlines()
         try:
             seen = list(walk(self.packages))
         except OSError as error:
@@ -93,9 +97,17 @@ class BuiltEnvironment:
         return _few(wrongs)
 
     def check(self) -> list[str]:
-        """As `look`, and every byte against what was built. Seconds for a gigabyte."""
+        """As `look`, and every byte against what was built, in seconds for a gigabyte.
+
+        What only this finds is written down, so that every look from then on sees it.
+        """
         if wrong := self.look():
             return wrong
+        if wrong := self._read_all():
+            write_atomically(self.folder / _WITHDRAWN, "\n".join(wrong).encode())
+        return wrong
+
+    def _read_all(self) -> list[str]:
         try:
             files = self._files()
         except SteelyardError as error:

@@ -51,8 +51,7 @@ class Environments:
 
     def all(self) -> list[Found]:
         """Every one, the newest first, with a look at each."""
-        found = [self._find(folder) for folder in self._folders()]
-        return sorted(found, key=lambda one: one.built.record.built_at if one.built else 0, reverse=True)
+        return [Found(one.folder, one.built, one.wrong or self._look(one.built)) for one in self._read()]
 
     def whole(self) -> list[BuiltEnvironment]:
         """Those that algorithms may be given, the newest first."""
@@ -74,23 +73,22 @@ class Environments:
 
         Its words may be published: names and digests, no path.
         """
-        whole = self.whole()
-        for one in whole:
-            if wanted.fits(one):
-                return one
-        raise RefusedError("that environment is not here", got=wanted, expected=named(whole))
+        for one in self._read():
+            if one.built and wanted.fits(one.built) and not self._look(one.built):
+                return one.built
+        raise RefusedError("that environment is not here", got=wanted, expected=named(self.whole()))
 
     def require(self, name: str) -> BuiltEnvironment:
         """The newest of that name, whole or not, for people. Raises RefusedError where none can be read."""
         wanted = WantedEnvironment.parse(name)
-        for one in self.all():
-            if one.built and wanted.fits(one.built):
-                return one.built
-        have = named(one.built for one in self.all() if one.built)
+        found = [one.built for one in self._read() if one.built]
+        for one in found:
+            if wanted.fits(one):
+                return one
         raise RefusedError(
             "there is no such environment",
             got=name,
-            expected=have,
+            expected=named(found),
             do=f"Build it: steelyard environment build {name}",
         )
 
@@ -177,16 +175,20 @@ class Environments:
         except OSError as error:
             raise disk_error(f"the environments in {self._root} cannot be read", error) from error
 
-    def _find(self, folder: Path) -> Found:
-        try:
-            built = BuiltEnvironment.read(folder)
-        except SteelyardError as error:
-            return Found(folder.name, None, str(error))
-        at, wrong = self._looked.get(folder, (0.0, ""))
+    def _read(self) -> list[Found]:
+        """Every one, the newest first, by its record alone."""
+        found = [_read(folder) for folder in self._folders()]
+        return sorted(found, key=lambda one: one.built.record.built_at if one.built else 0, reverse=True)
+
+    def _look(self, built: BuiltEnvironment | None) -> str:
+        """What is wrong with one, or empty; a look counts for a while."""
+        if built is None:
+            return ""
+        at, wrong = self._looked.get(built.folder, (0.0, ""))
         if not at or time.monotonic() - at > _LOOK_SECONDS:
             wrong = "; ".join(built.look())
-            self._looked[folder] = (time.monotonic(), wrong)
-        return Found(folder.name, built, wrong)
+            self._looked[built.folder] = (time.monotonic(), wrong)
+        return wrong
 
     def _withdrawn(self) -> str:
         return ", ".join(f"{one.folder}: {one.wrong}" for one in self.all() if one.wrong)
@@ -196,6 +198,13 @@ def packages_folders() -> list[Path]:
     """The site-packages of this interpreter's environment: one folder, or two where lib64 is apart."""
     paths = sysconfig.get_paths()
     return list(dict.fromkeys(Path(paths[name]).resolve() for name in ("purelib", "platlib")))
+
+
+def _read(folder: Path) -> Found:
+    try:
+        return Found(folder.name, BuiltEnvironment.read(folder), "")
+    except SteelyardError as error:
+        return Found(folder.name, None, str(error))
 
 
 def _wrong(folder: Path, look: Callable[[BuiltEnvironment], list[str]]) -> str:

@@ -78,7 +78,7 @@ def environment_check(context: typer.Context, name: Name) -> None:
         raise IntegrityError(
             f"the environment {named([built])} is not as it was built",
             got="; ".join(wrongs),
-            do="No job runs in it. Build it again, by `steelyard environment build`.",
+            do="No job runs in it from now on. Install again what was changed, then `steelyard environment build`.",
         )
     here.output.result(_json(built), [f"{named([built])} is whole, every byte of it"])
 

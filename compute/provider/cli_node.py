@@ -191,7 +191,7 @@ def _look_at(environments: Environments, here: Session) -> None:
     """Says at the start what algorithms may be given, and what was withdrawn and why."""
     for one in environments.all():
         if one.wrong or one.built is None:
-            text = f"environment {one.folder} is withdrawn, jobs that want it are rejected: {one.wrong}"
+            text = f"environment {one.folder} is withdrawn, jobs that want it are rejected: {one.wrong}; build it again"
             here.output.event({"withdrawn": one.folder, "why": one.wrong}, text)
         else:
             here.output.event({"environment": _named(one.built)}, f"environment {_named(one.built)} is whole")

@@ -69,7 +69,8 @@ def test_bytes_that_were_changed_with_their_size_and_time_are_found_by_reading(
     path = built.packages / name
     quietly(path, path.read_bytes()[:-1] + b"#")
     assert built.look() == []
-    assert built.check() == [f"{name} was changed"]
+    assert built.check() == built.look() == [f"{name} was changed"]
+    assert Environments(built.folder.parent).whole() == []
 
 
 def test_a_list_that_does_not_fit_its_folders_name_is_no_environment(built: BuiltEnvironment) -> None:
@@ -92,7 +93,7 @@ def test_a_record_that_does_not_parse_is_no_environment(built: BuiltEnvironment,
 def test_a_list_of_files_that_was_changed_is_said(built: BuiltEnvironment) -> None:
     path = built.folder / "files.txt"
     path.write_bytes(path.read_bytes().replace(b"parts.py", b"parts.px"))
-    assert built.check() == ["files.txt was changed"]
+    assert built.check() == built.look() == ["files.txt was changed"]
 
 
 def test_another_interpreter_withdraws_it(built: BuiltEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,8 +34,6 @@ from tests.support.works import COUNT_ROWS, algorithm
 OWNER = account_named("the dry run's owner").address
 DID = Did(31_337, "0x" + "22" * 20, asset_id(Kind.dataset, OWNER, b"\1" * 32))
 COLUMNS = (*(Column(str(kind), kind) for kind in ColumnKind), Column("diagnosis, final", ColumnKind.text))
-    Column("diagnosis, final", ColumnKind.text),
-)
 
 
 def listing(form: TableFormat = TableFormat.csv, **changes: Any) -> Listing:
