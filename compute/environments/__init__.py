@@ -11,7 +11,8 @@ folder is `<name>-<12 hex digits>`: `packages/`, `files.txt` (SHA-256, size and 
 
 Covered
 - only what was asked for and what that needs, each package's files by its own RECORD, of the sizes that stand there
-  (`check` compares every byte with it); no link, no .pth file, no sitecustomize: nothing runs before an algorithm's first line, nothing leads out
+  (`check` compares every byte with it); no link, no .pth file, no sitecustomize: nothing runs before an algorithm's
+  first line, nothing leads out
 - a package whose needs are not in the list, or are there in another version, is refused; so is what is not pinned
 - a file that was changed, removed or added, or that others may write; another interpreter: seen at a node's start and
   before a job (`look`, which counts for 30 s), and its environment is withdrawn until it is built again
