@@ -11,12 +11,12 @@ import typer
 from compute.algorithms import bundle_of
 from compute.provider.home import environments_of, vault_of
 from compute.provider.publish import Card, Price, Publisher, TermsChoice
-from marketplace.cli.session import Session, parse_euros, session
+from marketplace.cli.session import Session, session
 from marketplace.core.dataset import Environment
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, parse_address
 from marketplace.core.ids import role_id
 from marketplace.core.policy import CustomAlgorithms, Purpose
-from marketplace.core.readable import euros
+from marketplace.core.readable import euros, parse_euros
 from marketplace.errors import InputError, NotFoundError, SteelyardError
 from marketplace.keys import SEALING_KEY
 from marketplace.lookup import listing_of, published_datasets, resolve

@@ -23,8 +23,9 @@ from compute.sandbox import Isolation, Sandbox, Wall
 from marketplace import bonds
 from marketplace.chain.client import ETHER
 from marketplace.cli.output import table
-from marketplace.cli.session import Session, parse_job_id, session
+from marketplace.cli.session import Session, session
 from marketplace.core.environments import named
+from marketplace.core.ids import parse_digest
 from marketplace.core.readable import euros
 from marketplace.errors import RefusedError
 from marketplace.keys import NODE_WALLET, SEALING_KEY
@@ -226,7 +227,7 @@ def node_log(
 ) -> None:
     """Print what a job's algorithm wrote here; nobody but you can read it."""
     here = session(context)
-    parts = vault_of(here).logs.sealed(parse_job_id(job))
+    parts = vault_of(here).logs.sealed(parse_digest(job, "job id"))
     lines = open_log(parts, here.keyring.sealing_key(SEALING_KEY).private)
     here.output.result({"job": job, "lines": lines}, lines or ["the algorithm wrote nothing"])
 

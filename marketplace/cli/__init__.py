@@ -33,6 +33,7 @@ _GROUPS = {
     "job": "disputing:app",
     "model": "model:app",
     "earnings": "earnings:app",
+    "statement": "statement:app",
     "bond": "bond:app",
     "accreditation": "accreditation:app",
     "audit": "audit:app",

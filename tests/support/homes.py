@@ -7,7 +7,9 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from marketplace import Market
 from marketplace.keys import Keyring
 from tests.support.catalogue import Town
 from tests.support.environments import ROOT, environments
@@ -42,6 +44,11 @@ class Home:
             "PASSPHRASE": PASSPHRASE,
         }
         return {f"STEELYARD_{name}": value for name, value in (found | self.settings).items()}
+
+    def market(self, **changes: Any) -> Market:
+        """The Python client in this home; the caller closes it."""
+        url, gateway = self.town.market.embedded.url, self.town.gateway
+        return Market(home=self.path, rpc=url, gateway=gateway, passphrase=PASSPHRASE, **changes)
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         """A command as a process of its own; the caller ends it. environment: more variables, by their full names."""
