@@ -156,12 +156,13 @@ def start(
 ) -> Order:
     """Opens the next job of a grant. Everything the node needs is in the shared store before the transaction.
 
-    Raises InputError for parameters that fit neither the algorithm's schema nor the listing's columns, before
-    anything is sent.
+    Before anything is sent it raises InputError for parameters that fit neither the algorithm's schema nor the
+    listing's columns, and RefusedError where the listing offers no environment that the algorithm needs.
     """
     manifest = algorithm.parsed.manifest
     values = manifest.check_parameters(parameters)
     manifest.parameters.check_columns(values, listing.column_names)
+    listing.require_environment(manifest.environment)
     node_key = chain.sealing_key_of(grant.provider)
     reference = _place(store, algorithm)
     result_key = keyring.new_sealing_key("result-" + os.urandom(8).hex())

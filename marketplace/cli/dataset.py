@@ -11,12 +11,13 @@ from marketplace.cli.offers import conditions, described, offer_table, others, t
 from marketplace.cli.orderable import orderables
 from marketplace.cli.output import short, table_or
 from marketplace.cli.session import Session, session
-from marketplace.core.dataset import Listing
+from marketplace.core.dataset import Environment, Listing
 from marketplace.core.eip712 import ZERO_ADDRESS
+from marketplace.core.environments import named
 from marketplace.core.ids import Status, parse_digest
 from marketplace.core.terms import Purpose, Terms
 from marketplace.errors import InputError, RefusedError
-from marketplace.hub import HubClient
+from marketplace.hub import HubClient, printable
 from marketplace.lookup import (
     Standing,
     did_of,
@@ -27,6 +28,8 @@ from marketplace.lookup import (
 )
 
 Own = Annotated[str, typer.Argument(help="id, DID or slug of yours")]
+
+_MOST_PACKAGES = 40
 
 app = typer.Typer(help="Datasets: find, read; with a node, publish and offer.", no_args_is_help=True)
 
@@ -133,7 +136,15 @@ def _about(here: Session, token: int, listing: Listing) -> list[str]:
         f"{listing.rows} rows; columns: "
         + ", ".join(f"{column.name} ({column.kind})" for column in listing.columns),
         "personal data: " + ("yes" if listing.personal_data else "none declared"),
+        *(_environment(one) for one in listing.environments),
     ]
+
+
+def _environment(one: Environment) -> str:
+    """What algorithms can import there; `--json` has the whole list."""
+    shown = ", ".join(printable(package, 80) for package in one.packages[:_MOST_PACKAGES])
+    rest = len(one.packages) - _MOST_PACKAGES
+    return f"environment {named([one])}: {shown}" + (f" and {rest} more" if rest > 0 else "")
 
 
 def _purposes(terms: Terms | None) -> list[str]:

@@ -65,7 +65,7 @@ LISTING = Listing(
     format=TableFormat.csv,
     rows=39_278,
     columns=(Column("time", ColumnKind.integer), Column("anomaly", ColumnKind.boolean)),
-    environment=Environment("python-ml", ("torch==2.13.0", "numpy==2.4.6")),
+    environments=(Environment("python-ml", ("torch==2.13.0", "numpy==2.4.6")),),
     personal_data=False,
     algorithms=(ListedAlgorithm("tabular-classifier", sha256(b"bundle"), Cid.of("raw", b"bundle")),),
     keywords=("industry", "anomaly"),

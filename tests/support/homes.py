@@ -12,6 +12,7 @@ from typing import Any
 from marketplace import Market
 from marketplace.keys import Keyring
 from tests.support.catalogue import Town
+from tests.support.environments import ROOT, environments
 
 STEELYARD = Path(sys.executable).with_name("steelyard")
 PASSPHRASE = "a test's passphrase"
@@ -28,6 +29,9 @@ class Home:
     def __post_init__(self) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.path / "deployment.json").write_bytes(self.town.market.chain.deployment.to_bytes())
+        environments()  # built, so that no home builds its own
+        if not (self.path / "environments").exists():
+            (self.path / "environments").symlink_to(ROOT)
         self.keyring = Keyring(self.path / "keys", lambda: PASSPHRASE)
 
     @property
