@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from marketplace.core.canonical import parse_json
+from marketplace.core.canonical import parse_json, sha256
 from marketplace.errors import InputError, IntegrityError, UnavailableError
 
 _MAX_STEPS = 1 << 32
@@ -50,6 +50,17 @@ class HubClient:
                 "the hub's answer does not parse", got=self._url, expected="a page of assets"
             ) from None
 
+    def health(self) -> dict[str, Any]:
+        """What the hub says of itself: status, block. Raises UnavailableError, IntegrityError."""
+        found = self._get("/health", {})
+        if not isinstance(found, dict):
+            raise IntegrityError("the hub's answer does not parse", got=self._url, expected="an object")
+        return found
+
+    def deployment_digest(self) -> bytes:
+        """SHA-256 of the deployment file that the hub follows. Raises UnavailableError, IntegrityError."""
+        return sha256(self._answer("/deployment", {}))
+
     def progress(self, job_id: bytes) -> Live | None:
         """Live progress, or None: a hub that is away or odd is no reason to stop watching."""
         try:
@@ -64,15 +75,19 @@ class HubClient:
 
     def _get(self, path: str, query: dict[str, str]) -> Any:
         try:
-            return parse_json(self._body(path, query), what="the hub's answer", limit=_MAX_ANSWER)
+            return parse_json(self._answer(path, query), what="the hub's answer", limit=_MAX_ANSWER)
+        except InputError as error:
+            raise IntegrityError(error.what, got=self._url, expected="JSON") from None
+
+    def _answer(self, path: str, query: dict[str, str]) -> bytes:
+        try:
+            return self._body(path, query)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnavailableError(
                 "the hub does not answer",
                 got=f"{self._url}: {type(error).__name__}",
                 do="Unset STEELYARD_HUB to search the chain itself.",
             ) from None
-        except InputError as error:
-            raise IntegrityError(error.what, got=self._url, expected="JSON") from None
 
     def _body(self, path: str, query: dict[str, str]) -> bytes:
         deadline = time.monotonic() + 2 * self._timeout

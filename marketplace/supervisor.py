@@ -172,6 +172,10 @@ class Supervisor:
             self.tick()
         return True
 
+    def settled(self) -> bool:
+        """Whether each of them answers or has failed already."""
+        return all(kept.runs or kept.failures for kept in self.kept.values())
+
     def tick(self) -> None:
         """Starts again what ended. Raises UnavailableError for an essential service that ends again and again."""
         for kept in list(self.kept.values()):

@@ -9,11 +9,12 @@ from typing import Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from marketplace.cli import build
+from marketplace.cli.addresses import demo_settings, write_addresses
 from marketplace.cli.output import Output
 from marketplace.cli.session import Session
-from marketplace.cli.up import demo_settings, write_addresses
 from marketplace.errors import SteelyardError
 from marketplace.settings import Settings
 from marketplace.storage.disk import write_atomically
@@ -62,7 +63,7 @@ class _Collected(Output):
         self.value: dict[str, Any] = {}
 
     def result(
-        self, value: dict[str, Any], lines: Iterable[str | Table] = (), *, then: str | None = None
+        self, value: dict[str, Any], lines: Iterable[str | Text | Table] = (), *, then: str | None = None
     ) -> None:
         self.value = value
 
