@@ -26,7 +26,8 @@ _TICK = 0.05
 _START_SECONDS = 90.0
 _STEADY_SECONDS = 60.0
 """A child that lived so long has worked: what ended it before does not count any more."""
-_FAILURES = 5
+_FAILURES, _FALSE_STARTS = 5, 3
+"""How often a child may end before it is given up: one that worked once, one that never did."""
 _FIRST_PAUSE, _LAST_PAUSE = 0.25, 30.0
 _STOP_SECONDS = 30.0
 _TAIL = 20
@@ -106,10 +107,11 @@ class Child:
         return self._error or (f"{how}: {self._last[-1]}" if self._last else how)
 
     def _read(self, stream: IO[str]) -> None:
-        for line in stream:
-            text = line.rstrip()
-            self._log(self._name, text)
-            self._take(text)
+        with stream:
+            for line in stream:
+                text = line.rstrip()
+                self._log(self._name, text)
+                self._take(text)
 
     def _take(self, text: str) -> None:
         try:
@@ -236,9 +238,12 @@ class Supervisor:
         kept.child, kept.failures = None, kept.failures + 1
         reason, name = child.reason(), kept.service.name
         hopeless = child.poll() == _BAD_INPUT and not child.ready
-        if kept.service.essential and (hopeless or kept.failures >= _FAILURES):
+        most = _FAILURES if kept.url else _FALSE_STARTS
+        if kept.service.essential and (hopeless or kept.failures >= most):
             raise UnavailableError(
-                f"{name} does not run: it ended {kept.failures} times",
+                f"{name} does not run: it ended {kept.failures} times"
+                if kept.failures > 1
+                else f"{name} does not run",
                 got=reason,
                 do="up.log in the home says more.",
             )

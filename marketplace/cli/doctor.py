@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import entry_points
+from typing import Annotated
 
 import typer
 from rich.text import Text
@@ -11,8 +12,8 @@ from rich.text import Text
 from marketplace.cli import checks_machine, checks_market
 from marketplace.cli.findings import Check, Finding, Level, LookingSession, of_error, run_checks
 from marketplace.cli.output import Output, clean
-from marketplace.errors import RefusedError, SteelyardError
-from marketplace.settings import Settings, load_settings
+from marketplace.errors import NotFoundError, RefusedError, SteelyardError
+from marketplace.settings import load_settings
 
 _LIMIT = 60.0
 _PATIENCE = 5.0
@@ -29,12 +30,15 @@ _CHECKS: Mapping[str, Check] = {
 }
 
 
-def doctor(context: typer.Context) -> None:
+def doctor(
+    context: typer.Context,
+    only: Annotated[list[str] | None, typer.Argument(help="checks to make; none: all of them")] = None,
+) -> None:
     """Say what is missing on this machine and in this home, and how to mend it; exit code 1 if something is wrong."""
     output = context.obj
     if not isinstance(output, Output):
         raise RefusedError("a command runs outside the command line")
-    findings = _findings(output)
+    findings = _findings(output, _chosen(only or []))
     fine = all(found.level is not Level.wrong for found in findings)
     value = [
         {"level": str(found.level), "name": found.name, "what": found.what, "do": found.do or None}
@@ -45,19 +49,23 @@ def doctor(context: typer.Context) -> None:
         raise typer.Exit(1)
 
 
-def _findings(output: Output) -> list[Finding]:
+def _chosen(names: list[str]) -> dict[str, Check]:
+    """The named checks, or all. Raises NotFoundError for a name that none has."""
+    known = {**_CHECKS, **_joining()}
+    for name in names:
+        if name not in known:
+            raise NotFoundError("no such check", got=name, expected=", ".join(known))
+    return {name: check for name, check in known.items() if name in names or not names}
+
+
+def _findings(output: Output, checks: dict[str, Check]) -> list[Finding]:
     try:
         settings = load_settings()
     except SteelyardError as error:  # nothing of this home can be looked at before that is mended
         return [of_error("settings", error)]
-    return [*_checked(output, settings)]
-
-
-def _checked(output: Output, settings: Settings) -> list[Finding]:
-    patient = settings.model_copy(update={"timeout": min(settings.timeout, _PATIENCE)})
-    here = LookingSession(output, patient)
+    here = LookingSession(output, settings.model_copy(update={"timeout": min(settings.timeout, _PATIENCE)}))
     try:
-        return list(run_checks({**_CHECKS, **_joining()}, here, limit=_LIMIT))
+        return list(run_checks(checks, here, limit=_LIMIT))
     finally:
         here.close()
 
