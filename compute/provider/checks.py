@@ -55,7 +55,7 @@ def sandbox(here: Session) -> Iterator[Finding]:
         yield warning(
             "cgroups",
             f"limits are polled, not exact: {missing.name} is out of reach",
-            "Delegate the controllers: run the node as a systemd service with Delegate=yes, or as root.",
+            "Delegate the controllers memory and pids to the node, or run it as root.",
         )
     with suppress(SteelyardError):  # without a node, or where the chain is away: other lines say so
         registered = Isolation(here.chain.isolation_of(here.address))
