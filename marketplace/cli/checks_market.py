@@ -117,14 +117,14 @@ def hub(here: Session) -> Iterator[Finding]:
         asked.close()
     if here.settings.deployment_file.is_file() and digest != here.deployment.digest:
         yield wrong("hub", "it follows another market", "Set STEELYARD_HUB to a hub of yours, or unset it.")
-    elif health.get("status") != "ok":
+    elif health.status != "ok":
         yield warning(
             "hub",
             "its catalogue is behind the chain",
             "Look at the hub's own log: its chain or store is away.",
         )
     else:
-        yield ok("hub", f"follows this market, to block {health.get('block')}")
+        yield ok("hub", f"follows this market, to block {health.block}")
 
 
 def wallet(here: Session) -> Iterator[Finding]:
