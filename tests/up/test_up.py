@@ -25,7 +25,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def up(home: Path) -> Iterator[Up]:
+    """Ready, with a wallet that has money."""
     with running_up(home) as up:
+        value_of(home, "wallet", "new", "works")
+        value_of(home, "wallet", "fund", "--euros", "200")
         yield up
 
 
@@ -34,8 +37,6 @@ def test_commands_in_the_home_find_what_up_started(up: Up, home: Path) -> None:
         ("chain", "runs"), ("gateway", "runs"), ("hub", "runs"),
     ]  # fmt: skip
     assert (home / ADDRESSES).stat().st_mode & 0o777 == 0o600
-    value_of(home, "wallet", "new", "works")
-    value_of(home, "wallet", "fund", "--euros", "200")
     assert value_of(home, "dataset", "list")["datasets"] == []
 
 
@@ -69,6 +70,7 @@ def test_after_a_kill_of_the_supervisor_nothing_runs_and_everything_is_there(
     up: Up, home: Path, tmp_path: Path
 ) -> None:
     """Runs last of those that share it: it ends it."""
+    value_of(home, "node", "init")  # which may be repeated
     digest = load_settings(home=home).deployment_file.read_bytes()
     up.kill()
     wait_for(lambda: all(map(is_gone, up.pids())) or None, "the end of all children", seconds=5)
