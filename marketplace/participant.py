@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from eth_account.signers.local import LocalAccount
+from pydantic import SecretStr
 
 from marketplace.chain.client import Chain
 from marketplace.chain.deployment import Deployment, read_deployment
@@ -77,6 +78,12 @@ class Participant:
         if sys.stdin.isatty():
             return getpass.getpass("passphrase of the key files: ")
         raise InputError("no passphrase", do="Set STEELYARD_PASSPHRASE_FILE, or run on a terminal.")
+
+    def passphrase_setting(self) -> dict[str, object]:
+        """The settings that hand the passphrase to a process without a terminal; asks for it where none is set."""
+        if self.settings.passphrase_file:
+            return {}
+        return {"passphrase": SecretStr(self._passphrase())}
 
     def wallet_name(self) -> str:
         """The wallet to act with: the named one, or the only one. Raises InputError that asks."""

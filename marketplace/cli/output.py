@@ -39,7 +39,7 @@ class Output:
             self._err.print(_line(text))
 
     def result(
-        self, value: dict[str, Any], lines: Iterable[str | Table] = (), *, then: str | None = None
+        self, value: dict[str, Any], lines: Iterable[str | Text | Table] = (), *, then: str | None = None
     ) -> None:
         """The result: `value` as JSON, or `lines` for people, with the next command at the end."""
         if self.as_json:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from marketplace.core.canonical import JsonValue
+from marketplace.core.canonical import JsonValue, canonical, sha256
 from marketplace.core.forward import ForwardRequest
 from marketplace.core.job import END_STATES
 from marketplace.errors import IntegrityError, SteelyardError
@@ -66,6 +66,10 @@ class HubClient:
     def health(self) -> listed.Health:
         """How far the hub has read."""
         return self._hub.get(listed.Health, "/health", {}, versioned=False)
+
+    def deployment_digest(self) -> bytes:
+        """SHA-256 of the deployment file that the hub follows."""
+        return sha256(canonical(self._hub.json("/deployment", {})))
 
     def assets(self, query: str = "", **filters: str) -> Iterator[listed.Hit]:
         """All assets that fit, newest first. filters: kind, owner, max_price, purpose."""
