@@ -88,7 +88,7 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
     UnavailableError where chain, database or address are not to be had.
     """
     deployment = read_deployment(settings.deployment_file)
-    database = Database(settings.home / "hub.db")
+    database = Database.of(settings)
     pulse, stop = Pulse(), threading.Event()
     with (
         contextlib.closing(database),

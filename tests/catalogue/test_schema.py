@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from marketplace.catalogue.rows import Credit, Cursor
-from marketplace.catalogue.schema import VERSION, Database, get, put
+from marketplace.catalogue.schema import Database, get, put
 from marketplace.errors import UnavailableError
 
 
@@ -38,21 +38,6 @@ def test_readers_see_one_state_while_somebody_writes(database: Database) -> None
         assert get(reader, Cursor, 0) is not None
 
 
-def test_a_file_of_another_version_is_emptied_and_used(tmp_path: Path) -> None:
-    path = tmp_path / "hub.db"
-    first = Database(path)
-    with first.write() as connection:
-        put(connection, [Cursor(0, b"\1" * 32, 5, b"\2" * 32)])
-    first.close()
-    with closing(sqlite3.connect(path)) as plain:
-        plain.execute(f"PRAGMA user_version={VERSION + 1}")
-        plain.execute("ALTER TABLE cursor ADD COLUMN more TEXT NOT NULL DEFAULT ''")
-        plain.commit()
-    second = Database(path)
-    assert all(rows == [] for rows in second.dump().values())
-    with second.write() as connection:
-        put(connection, [Cursor(0, b"\1" * 32, 6, b"\2" * 32)])
-    second.close()
 
 
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:

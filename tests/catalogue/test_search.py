@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from marketplace.catalogue.documents import entry_of
 from marketplace.catalogue.rows import Asset, Listing, OfferDocument
 from marketplace.catalogue.schema import Database, put
-from marketplace.catalogue.search import Place, Query, fold_case, search
+from marketplace.catalogue.search import Place, Query, search
 from marketplace.core.eip712 import ZERO_ADDRESS
 from marketplace.core.ids import Kind, asset_id
 from marketplace.core.terms import Purpose
@@ -24,11 +25,13 @@ def add(database: Database, number: int, name: str, **changes: Any) -> int:
     kind, owner = changes.get("kind", Kind.dataset), changes.get("owner", OWNERS[0])
     token = asset_id(kind, owner, number.to_bytes(32))
     purposes = f" {changes.get('purposes', 'research')} "
-    words = fold_case(f"{name} {changes.get('description', '')}")
+    asset = Asset(token, kind, owner, owner, b"m" * 32, 0, 0, 0, number // 2, number % 2)
+    listing = Listing(token, b"m" * 32, changes.get("status", "ok"), "", "", name, "", 1, purposes, "{}")
     with database.write() as connection:
-        put(connection, [Asset(token, kind, owner, owner, b"m" * 32, 0, 0, 0, number // 2, number % 2)])
-        status = changes.get("status", "ok")
-        put(connection, [Listing(token, b"m" * 32, status, "", "", name, "", 1, purposes, words, "{}")])
+        put(connection, [asset])
+        put(connection, [listing])
+        if listing.status == "ok":
+            put(connection, [entry_of(asset, listing, f"{name} {changes.get('description', '')}")])
         for n, price in enumerate(changes.get("prices", ())):
             digest = bytes([n]) * 32
             put(
