@@ -324,7 +324,7 @@ class OfferDocument(Row):
     text: str
 
     KEY: ClassVar = ("offer_digest", "document", "asset_id")
-    INDEXES: ClassVar = (("asset_id",), ("buyer", "price"))
+    INDEXES: ClassVar = (("asset_id",), ("price",))
 
 
 @dataclass(frozen=True)

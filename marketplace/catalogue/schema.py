@@ -24,11 +24,12 @@ R = TypeVar("R", bound=Row)
 class Database:
     """The catalogue. `read()` and `write()` open one transaction each; both see one state throughout."""
 
-    def __init__(self, place: Path | str) -> None:
+    def __init__(self, place: Path | str, *, empty: bool = False) -> None:
         """Opens it, makes it where it is not there, and brings an older one up to date.
 
-        place: an SQLite file, or the URL of a PostgreSQL database or an SQLite file. Raises InputError for any other
-        URL; UnavailableError where it does not open, is damaged, holds something else, or is of a newer program.
+        place: an SQLite file, or the URL of a PostgreSQL database or an SQLite file. empty: makes all tables anew,
+        whatever state they were in. Raises InputError for any other URL; UnavailableError where the database does
+        not open, is damaged, holds something else, or is of a newer program.
         """
         self.url = parse_place(place)
         self._engine = engine_of(self.url)
@@ -36,7 +37,7 @@ class Database:
             if self.url.drivername == "sqlite" and self.url.database:
                 Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
             with self.write() as connection:
-                migrate.upgrade(connection)
+                (migrate.empty if empty else migrate.upgrade)(connection)
         except (OSError, UnavailableError) as error:
             self.close()
             if isinstance(error, UnavailableError) and error.do:
@@ -44,9 +45,9 @@ class Database:
             raise _does_not_open(self.url.drivername, name_of(self.url), error) from error
 
     @classmethod
-    def of(cls, settings: Settings) -> Database:
+    def of(cls, settings: Settings, *, empty: bool = False) -> Database:
         """The one that the settings name. Raises as the constructor."""
-        return cls(settings.database.get_secret_value() or settings.home / "hub.db")
+        return cls(settings.database.get_secret_value() or settings.home / "hub.db", empty=empty)
 
     def read(self) -> AbstractContextManager[Connection]:
         """One snapshot."""

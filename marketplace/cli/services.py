@@ -13,7 +13,7 @@ import typer
 from eth_account import Account
 
 from marketplace.api.gateway import QUOTA, create_app
-from marketplace.api.hub import serve
+from marketplace.api.hub import rebuild, serve
 from marketplace.api.serving import serve_app
 from marketplace.chain.deploy import Powers, deploy
 from marketplace.chain.deployment import Deployment, require_same_chain
@@ -102,6 +102,14 @@ def run_hub(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000)
     """Serve the catalogue, filled from chain and shared store; it holds nobody's key and cannot trade."""
     here = session(context)
     serve(here.settings, host, port, ready=lambda url: _ready(here.output, "hub", url))
+
+
+@hub_app.command("rebuild")
+def rebuild_hub(context: typer.Context) -> None:
+    """Empty the catalogue and fill it again from chain and shared store; whatever is damaged in it is gone."""
+    here = session(context)
+    counts = rebuild(here.settings)
+    here.output.event({"rebuilt": counts}, f"rebuilt: {counts['event']} events, {counts['entry']} listings")
 
 
 def _ready(output: Output, what: str, url: str, **more: str) -> None:

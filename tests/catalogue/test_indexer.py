@@ -35,6 +35,7 @@ from marketplace.errors import IntegrityError
 from marketplace.storage import GatewayStore
 from tests.chain.conftest import lying_rpc
 from tests.support.catalogue import Town, running_town
+from tests.support.postgres import Server
 
 from .conftest import again
 
@@ -229,6 +230,19 @@ def test_two_indexers_on_one_database_leave_what_one_would_have_left(
     other.close()
     indexer(town, database).run_once()
     assert_equal_to_a_rebuild(town, database, fresh)
+
+
+def test_the_same_chain_fills_both_databases_with_the_same_rows(
+    town: Town, server: Server, tmp_path: Path
+) -> None:
+    town.announce(town.market.offer(town.publish(b"\x29" * 32)))
+    dumps = []
+    for place in (tmp_path / "hub.db", server.schema()):
+        with contextlib.closing(Database(place)) as database:
+            indexer(town, database).run_once()
+            dumps.append(database.dump())
+    assert dumps[0] == dumps[1]
+    assert dumps[0]["entry"] and dumps[0]["offerdocument"]
 
 
 def test_rows_of_another_deployment_are_not_kept(town: Town, database: Database) -> None:

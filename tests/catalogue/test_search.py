@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from marketplace.catalogue.apply import forget
 from marketplace.catalogue.documents import entry_of
 from marketplace.catalogue.rows import Asset, Listing, OfferDocument
 from marketplace.catalogue.schema import Database, put
-from marketplace.catalogue.search import Place, Query, search
+from marketplace.catalogue.search import Place, Query, fold_case, search
 from marketplace.core.eip712 import ZERO_ADDRESS
 from marketplace.core.ids import Kind, asset_id
 from marketplace.core.terms import Purpose
@@ -113,6 +114,59 @@ def test_pages_of_any_size_together_are_the_whole(stocked: Database, limit: int)
             break
         after = Place.parse(str(page.next))
     assert found == names(stocked)
+
+
+FEW_LETTERS = st.text("ab", max_size=6)
+LETTERS = FEW_LETTERS | st.text("abcß ÄＡ'\"%_\\0\0\ud800\ufffe\U0001f600", max_size=12)
+LISTINGS = st.lists(
+    st.tuples(
+        LETTERS,
+        st.sampled_from(OWNERS),
+        st.sampled_from(["research", "healthcare"]),
+        st.lists(st.integers(1, 9), max_size=2),
+    ),
+    max_size=8,
+)
+QUERIES = st.fixed_dictionaries(
+    {
+        "text": LETTERS,
+        "owner": st.none() | st.sampled_from(OWNERS),
+        "purpose": st.none() | st.sampled_from([Purpose.research, Purpose.healthcare]),
+        "max_price": st.none() | st.integers(0, 9),
+        "limit": st.integers(1, 3),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(listings=LISTINGS, query=QUERIES, window=st.integers(0, 4))
+def test_search_finds_what_a_look_at_every_listing_finds(
+    database: Database, listings: list[Any], query: dict[str, Any], window: int
+) -> None:
+    with database.write() as connection:
+        forget(connection)
+    for number, (name, owner, purpose, prices) in enumerate(listings):
+        add(database, number, name, owner=owner, purposes=purpose, prices=prices)
+
+    def fits(number: int) -> bool:
+        name, owner, purpose, prices = listings[number]
+        return (
+            all(word in fold_case(name + " ") for word in fold_case(query["text"]).split())
+            and query["owner"] in (None, owner)
+            and query["purpose"] in (None, purpose)
+            and (query["max_price"] is None or any(price <= query["max_price"] for price in prices))
+        )
+
+    expected = [number for number in reversed(range(len(listings))) if fits(number)]
+    found, after = [], None
+    while True:
+        with database.read() as connection:
+            page = search(connection, Query(**query, after=after), now=NOW, window=window)
+        found += [hit.asset.block * 2 + hit.asset.log_index for hit in page.hits]
+        after = page.next
+        if after is None:
+            break
+    assert found == expected
 
 
 @pytest.mark.parametrize(

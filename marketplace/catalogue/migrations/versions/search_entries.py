@@ -40,10 +40,10 @@ END""",
 
 POSTGRESQL = (
     """CREATE FUNCTION entry_grams(words text) RETURNS text[] LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-    SELECT coalesce(array_agg(DISTINCT gram COLLATE "C"), '{}') FROM (
-        SELECT letter || lead(letter, 1) OVER (ORDER BY place) || lead(letter, 2) OVER (ORDER BY place) AS gram
-        FROM unnest(string_to_array(words, NULL)) WITH ORDINALITY AS letters (letter, place)
-    ) AS grams WHERE gram IS NOT NULL
+    SELECT coalesce(array_agg(a || b || c), '{}')
+    FROM (SELECT string_to_array(words, NULL) AS l) AS letters,
+    unnest(l[1:cardinality(l) - 2], l[2:cardinality(l) - 1], l[3:]) AS gram (a, b, c)
+    WHERE a <> ' ' AND b <> ' ' AND c <> ' '
 $$""",
     "CREATE INDEX entry_by_grams ON entry USING gin (entry_grams(words))",
 )
@@ -68,7 +68,7 @@ def upgrade() -> None:
         op.execute(statement)
     op.execute(FILL)
     op.create_index("entry_by_asset_id", "entry", ["asset_id"])
-    op.create_index("offerdocument_by_buyer_price", "offerdocument", ["buyer", "price"])
+    op.create_index("offerdocument_by_price", "offerdocument", ["price"])
     op.drop_column("listing", "words")
 
 
@@ -78,7 +78,7 @@ def downgrade() -> None:
         "UPDATE listing SET words = entry.words FROM entry"
         " WHERE entry.asset_id = listing.asset_id AND listing.status = 'ok'"
     )
-    op.drop_index("offerdocument_by_buyer_price", "offerdocument")
+    op.drop_index("offerdocument_by_price", "offerdocument")
     if _is_sqlite():
         op.execute("DROP TABLE entry_grams")
     op.drop_table("entry")
