@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 from eth_account import Account
 
+from marketplace.accounts.reach import parse_network
+from marketplace.api.doors import parse_origin
 from marketplace.api.gateway import QUOTA, create_app
 from marketplace.api.hub import rebuild, serve
 from marketplace.api.serving import serve_app
@@ -98,10 +100,30 @@ def run_gateway(
 
 
 @hub_app.command("run")
-def run_hub(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
+def run_hub(
+    context: typer.Context,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    public_url: Annotated[
+        str, typer.Option(help="where others reach it, as https://hub.example: signing in is bound to it")
+    ] = "",
+    webhooks_to: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="private network that webhooks may go to, http too, as 127.0.0.0/8; may be repeated"
+        ),
+    ] = None,
+) -> None:
     """Serve the catalogue, filled from chain and shared store; it holds nobody's key and cannot trade."""
     here = session(context)
-    serve(here.settings, host, port, ready=lambda url: _ready(here.output, "hub", url))
+    serve(
+        here.settings,
+        host,
+        port,
+        ready=lambda url: _ready(here.output, "hub", url),
+        public_url=parse_origin(public_url) if public_url else "",
+        webhooks_to=tuple(map(parse_network, webhooks_to or [])),
+    )
 
 
 @hub_app.command("rebuild")

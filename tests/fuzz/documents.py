@@ -253,3 +253,21 @@ RECEIPT_ANSWER = rpc_answer(
 ERROR_ANSWER = json.dumps(
     {"jsonrpc": "2.0", "id": 1, "error": {"code": 3, "message": "reverted", "data": "0x1234"}}
 ).encode()
+
+
+SIGN_IN = """https://example.com:3388 wants you to sign in with your Ethereum account:
+0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2
+
+I accept the ExampleOrg Terms of Service: https://example.com/tos
+
+URI: https://example.com/login
+Version: 1
+Chain ID: 1
+Nonce: 32891756
+Issued At: 2021-09-30T16:25:24Z
+Expiration Time: 2021-09-30T17:25:24.123+02:00
+Not Before: 2021-09-30T16:25:24Z
+Request ID: a%20b@1
+Resources:
+- ipfs://bafybeiemxf5abjwjbikoz4mc3a3dla6ual3jsgpdr4cjr3oz3evfyavhwq/
+- https://example.com/my-web2-claim.json"""
