@@ -107,7 +107,8 @@ def _edge(before: int | None, window: int) -> Select[int]:
 
 
 def _in_order(wanted: Wanted, limit: int) -> Select[int]:
-    query = _fitting(wanted).order_by(entries.place.desc()).limit(limit)
+    # An owner next to nothing is no name in an index: a planner would begin with all that an owner has.
+    query = _fitting(wanted, owner=assets.owner + "").order_by(entries.place.desc()).limit(limit)
     return query if wanted.before is None else query.where(entries.place < wanted.before)
 
 
@@ -154,13 +155,13 @@ def grams_of(words: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(grams))
 
 
-def _fitting(wanted: Wanted) -> Select[int]:
+def _fitting(wanted: Wanted, owner: ColumnElement[str] = assets.owner) -> Select[int]:
     query = select(entries.place).where(*_of_entry(wanted))
     if wanted.owner is None and wanted.max_price is None:
         return query
     query = query.join(TABLES[Asset], assets.asset_id == entries.asset_id)
     if wanted.owner is not None:
-        query = query.where(assets.owner == wanted.owner)
+        query = query.where(owner == wanted.owner)
     if wanted.max_price is not None:
         query = query.where(exists().where(for_anyone(wanted.now), offers.price <= wanted.max_price))
     return query

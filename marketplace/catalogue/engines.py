@@ -25,6 +25,9 @@ from marketplace.errors import InputError, UnavailableError
 BUSY_TIMEOUT = 30.0
 """Seconds that a writer waits for another one."""
 
+CACHE_KIB = 64 * 1024
+"""Of an SQLite file that a connection keeps in memory at most: a search touches far more than its default of 2 MiB."""
+
 CONNECT_TIMEOUT = 10
 """Seconds until a server that does not answer counts as away."""
 
@@ -84,6 +87,7 @@ def _sqlite(url: URL) -> Engine:
         connection.execute("PRAGMA journal_mode=WAL")
         # With WAL a crash of the machine may lose the last commits, never their order: cursor and rows agree.
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
