@@ -35,6 +35,7 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="the hub's catalogue: an SQLAlchemy URL of SQLite or PostgreSQL; default <home>/hub.db",
     )
+    sponsor: str = Field("", description="URL of a hub that pays your gas where your wallet holds no coin")
     wallet: str = Field(
         "", description="name of the wallet to act with; may be empty where there is only one"
     )

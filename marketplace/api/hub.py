@@ -1,4 +1,5 @@
-"""The hub: search, the state of everything on chain, live progress, webhooks. It holds nobody's key and cannot trade.
+"""The hub: search, the state of everything on chain, live progress, webhooks. It cannot trade for anybody;
+the one key that it may hold pays gas, where its operator gives it one.
 
 Its routes are in `routes`, a file for each noun, all under /v1 but /health and /openapi.json; docs/api.md lists them.
 All that it says of the chain is read from the catalogue, a cache: who wants to be sure asks the chain.
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
+from eth_account.signers.local import LocalAccount
 from fastapi import FastAPI
 
 from marketplace.accounts.courier import Courier
@@ -23,8 +25,9 @@ from marketplace.accounts.reach import Network, Reach
 from marketplace.api.feed import Feed
 from marketplace.api.limits import PerClient, Rate
 from marketplace.api.problems import add_error_answers, problems
-from marketplace.api.routes import assets, events, market, sign_in, trade, webhooks
+from marketplace.api.routes import assets, events, market, sign_in, sponsor, trade, webhooks
 from marketplace.api.serving import SECONDS_TO_FINISH, serve_app
+from marketplace.api.sponsor import Allowance, Sponsor
 from marketplace.api.state import Desk, Hub
 from marketplace.api.versions import Versioned
 from marketplace.catalogue.indexer import Indexer
@@ -35,12 +38,13 @@ from marketplace.settings import Settings
 from marketplace.storage import GatewayStore
 from marketplace.wire.accounts import NonceRequest, SignInRequest, WebhookRequest
 from marketplace.wire.events import Gone, MarketEvent, Reorganised
+from marketplace.wire.sponsor import SponsoredCall
 from marketplace.wire.trade import PostedProgress
 
 REQUESTS = Rate(per_second=100, burst=1_000)
 """Of one client."""
 
-_PARSED_BY_US = (PostedProgress, NonceRequest, SignInRequest, WebhookRequest)
+_PARSED_BY_US = (PostedProgress, NonceRequest, SignInRequest, WebhookRequest, SponsoredCall)
 _STREAMED = (MarketEvent, Reorganised, Gone)
 
 
@@ -52,11 +56,13 @@ def serve(
     *,
     public_url: str = "",
     webhooks_to: tuple[Network, ...] = (),
+    sponsored: tuple[LocalAccount, Allowance] | None = None,
 ) -> None:
     """Runs the hub of `settings` until SIGINT or SIGTERM: the routes, and the indexer in threads of its own.
 
     port: 0 takes a free one. ready: called with the URL once requests are answered; the catalogue fills meanwhile.
     public_url: by which others reach it; signing in is bound to it. webhooks_to: private networks they may go to.
+    sponsored: who pays buyers' gas, and how much of it.
     Raises InputError for the deployment file, RefusedError for one of another chain,
     UnavailableError where chain, database or address are not to be had.
     """
@@ -80,6 +86,7 @@ def serve(
             trouble=lambda: indexer.trouble,
             public_url=public_url,
             reach=Reach(webhooks_to),
+            sponsor=sponsored and Sponsor(chain, *sponsored),
         )
         indexer = Indexer(chain, store, database, hub.pulse.beat)
         thread = threading.Thread(target=indexer.run, args=(stop,), name="indexer", daemon=True)
@@ -141,7 +148,7 @@ def create_app(hub: Hub, *, requests: Rate = REQUESTS, tls: ssl.SSLContext | Non
     app.add_middleware(PerClient, rate=requests)
     add_error_answers(app, (*_PARSED_BY_US, *_STREAMED))
     app.include_router(market.unversioned)
-    for noun in (market, assets, trade, events, sign_in, webhooks):
+    for noun in (market, assets, trade, events, sign_in, webhooks, sponsor):
         app.include_router(noun.router, prefix="/v1")
     return app
 

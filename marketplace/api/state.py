@@ -18,6 +18,7 @@ from marketplace.api.limits import Buckets, Rate
 from marketplace.api.nonces import Nonces
 from marketplace.api.progress import ProgressBoard
 from marketplace.api.pulse import Pulse
+from marketplace.api.sponsor import Sponsor
 from marketplace.api.stream import Streams
 from marketplace.catalogue.schema import Database
 from marketplace.chain.deployment import Deployment
@@ -33,6 +34,9 @@ SIGN_INS = Rate(per_second=1, burst=20)
 TESTS = Rate(per_second=0.2, burst=5)
 """Test deliveries of one account."""
 
+SPONSORED_AT_ONCE = 8
+"""Calls that wait for their confirmation, each in a thread."""
+
 LOOK_UPS = 4
 """Names of new webhooks that are looked up at one time."""
 
@@ -44,6 +48,7 @@ class Hub:
     pulse: beaten by the indexer when the catalogue changed. fed: beaten when the feed has told an event.
     trouble: why the catalogue may be behind, if it may. block_time: Unix seconds of a block that the catalogue has.
     accepts: asks the chain's contracts for signatures. public_url: where others reach the hub, or empty.
+    sponsor: pays buyers' gas, if anybody does.
     """
 
     database: Database
@@ -56,6 +61,7 @@ class Hub:
     trouble: Callable[[], str | None] = lambda: None
     public_url: str = ""
     reach: Reach = field(default_factory=Reach)
+    sponsor: Sponsor | None = None
 
     @property
     def domain(self) -> Domain:
@@ -84,6 +90,7 @@ class Desk:
         self.mail = Mail(hub.accounts)
         self.sign_ins = Buckets(SIGN_INS)
         self.tests = Buckets(TESTS)
+        self.sponsoring = threading.BoundedSemaphore(SPONSORED_AT_ONCE)
         self._looking_up = threading.BoundedSemaphore(LOOK_UPS)
 
     def require_reachable(self, url: str) -> None:

@@ -33,13 +33,15 @@ _GROUPS = {
     "job": "disputing:app",
     "model": "model:app",
     "earnings": "earnings:app",
+    "statement": "statement:app",
     "bond": "bond:app",
     "accreditation": "accreditation:app",
     "audit": "audit:app",
 }
 
 _JOINING = {
-    "algorithm": "Ready-made algorithms that a provider can list and a buyer can order.",
+    "algorithm": "Ready-made algorithms that a provider can list and a buyer can order; a dry run of any.",
+    "environment": "Packages that algorithms find in the sandbox: named lists, each a folder of its own.",
     "node": "The node beside your data: register it, run it, see its jobs. It judges and runs what buyers order.",
     "request": "Jobs that wait for you as a dataset's owner: read the code or its output, then approve or refuse.",
 }

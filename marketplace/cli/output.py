@@ -52,6 +52,11 @@ class Output:
         if then:
             self._out.print(Text(f"next: {then}", style="bold"))
 
+    def text(self, text: str) -> None:
+        """A whole document on stdout, as it is; for people and pipes."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
     def event(self, value: dict[str, Any], line: str | Text) -> None:
         """One of many results, as it comes: a line of JSON, or of text."""
         if self.as_json:

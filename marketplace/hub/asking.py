@@ -6,7 +6,7 @@ import time
 import unicodedata
 import weakref
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -54,6 +54,15 @@ class Asking:
         """
         return self.typed(model, self.json(path, query, versioned=versioned))
 
+    def post(self, model: type[M], path: str, body: JsonValue, *, timeout: float) -> M:
+        """The answer to POST, of this type. timeout: seconds for all of it. Raises as `get`."""
+        place = f"{self.url}/v{VERSION}{path}"
+        try:
+            answer = self._answer("POST", place, timeout, json=body)
+            return self.typed(model, parse_json(answer, what="the hub's answer", limit=MAX_ANSWER))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self.away(type(error).__name__) from None
+
     def typed(self, model: type[M], value: object) -> M:
         """Raises IntegrityError."""
         try:
@@ -72,7 +81,8 @@ class Asking:
         """The answer as JSON. Raises as `get`."""
         place = f"{self.url}/v{VERSION}{path}" if versioned else f"{self.url}{path}"
         try:
-            return parse_json(self._body(place, query), what="the hub's answer", limit=MAX_ANSWER)
+            answer = self._answer("GET", place, self._timeout, params=dict(query))
+            return parse_json(answer, what="the hub's answer", limit=MAX_ANSWER)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self.away(type(error).__name__) from None
         except InputError as error:
@@ -84,10 +94,11 @@ class Asking:
         """The error for a hub that does not answer."""
         return UnavailableError("the hub does not answer", got=f"{self.url}: {got}", do=_WITHOUT)
 
-    def _body(self, place: str, query: Mapping[str, str]) -> bytes:
-        deadline = time.monotonic() + 2 * self._timeout
+    def _answer(self, method: str, place: str, timeout: float, **what: Any) -> bytes:
+        """timeout: seconds for a step; twice that for all of it."""
+        deadline = time.monotonic() + 2 * timeout
         body = bytearray()
-        with self.http.stream("GET", place, params=dict(query)) as answer:
+        with self.http.stream(method, place, timeout=timeout, **what) as answer:
             for piece in answer.iter_raw():
                 body += piece
                 if len(body) > MAX_ANSWER or time.monotonic() > deadline:

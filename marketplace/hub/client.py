@@ -6,15 +6,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from marketplace.core.canonical import JsonValue
+from marketplace.core.forward import ForwardRequest
 from marketplace.core.job import END_STATES
 from marketplace.errors import IntegrityError, SteelyardError
 from marketplace.hub.asking import Asking, M, printable
 from marketplace.hub.stream import follow
 from marketplace.wire import assets as listed
 from marketplace.wire import events as told
+from marketplace.wire import sponsor as carried
 from marketplace.wire import trade
 
 T = TypeVar("T")
+
+SPONSOR_SECONDS = 180.0
+"""How long a sponsor may take until a call is confirmed."""
 
 _ENDS = frozenset(state.name for state in END_STATES)
 
@@ -123,6 +129,16 @@ class HubClient:
                 yield self._hub.typed(told.Reorganised, event.data)
             elif event.kind == "event":
                 yield self._hub.typed(told.MarketEvent, event.data)
+
+    def carry(self, request: ForwardRequest, signature: bytes) -> bytes:
+        """Has the hub's operator pay the gas of a signed call; the transaction's hash, 32 bytes, not yet believed.
+
+        Raises RefusedError or InputError with the hub's reason, UnavailableError without an answer: then the call may
+        still be carried, until its deadline.
+        """
+        call: JsonValue = {"request": request.to_json(), "signature": "0x" + signature.hex()}
+        found = self._hub.post(carried.Carried, "/sponsor", call, timeout=SPONSOR_SECONDS)
+        return bytes.fromhex(found.transaction[2:])
 
     def _walk(
         self,

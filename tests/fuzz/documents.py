@@ -65,7 +65,7 @@ LISTING = Listing(
     format=TableFormat.csv,
     rows=39_278,
     columns=(Column("time", ColumnKind.integer), Column("anomaly", ColumnKind.boolean)),
-    environment=Environment("python-ml", ("torch==2.13.0", "numpy==2.4.6")),
+    environments=(Environment("python-ml", ("torch==2.13.0", "numpy==2.4.6")),),
     personal_data=False,
     algorithms=(ListedAlgorithm("tabular-classifier", sha256(b"bundle"), Cid.of("raw", b"bundle")),),
     keywords=("industry", "anomaly"),
@@ -115,6 +115,16 @@ CARD = ModelCard(
     purpose="research",
     metrics={"accuracy": 0.9},
 )
+
+PAPERS = b"""[own]
+name = "North Works GmbH"
+vat_id = "DE123456789"
+vat_rate = "19"
+
+[counterparties."0x1111111111111111111111111111111111111111"]
+name = "A startup"
+reverse_charge = true
+"""
 
 MANIFEST = b"""name = "ten-lines"
 version = "1.2.3"
@@ -246,6 +256,8 @@ RECEIPT_ANSWER = rpc_answer(
         "blockHash": HEX,
         "status": "0x1",
         "gasUsed": "0x5208",
+        "from": "0x" + "11" * 20,
+        "effectiveGasPrice": "0x3b9aca00",
         "contractAddress": None,
         "logs": [_LOG],
     }

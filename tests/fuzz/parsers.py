@@ -38,6 +38,7 @@ from marketplace.core.siwe import SignIn
 from marketplace.core.spec import FailureReport, ModelCard, Spec
 from marketplace.core.terms import Terms
 from marketplace.core.unixfs import LEAF
+from marketplace.core.vat import Papers
 from marketplace.core.wrapping import message_recipients, open_message, public_key, seal_message, unwrap, wrap
 from marketplace.errors import IntegrityError
 from marketplace.keys import _parse as parse_key_file
@@ -109,6 +110,7 @@ def _documents() -> list[Parser]:
         model(ModelCard, good.CARD),
         parser("deployment file", Deployment.parse, good.DEPLOYMENT.to_bytes()),
         Parser("manifest", Manifest.parse, (good.MANIFEST,), text_grammar, weight=8),
+        Parser("statement's papers", Papers.read, (good.PAPERS,), text_grammar, weight=8),
         parser("parameters", parameters, b'{"target": "fault", "epochs": 3}'),
     ]
 
