@@ -1,11 +1,15 @@
 """The node's answers on chain: receipt, rejection, failure; the end of windows and of deadlines.
 
-A step returns the entry at its next step, or None to wait. Each asks the chain first: an answer that went out
-before the node was killed stands there already, and must not be sent again.
+A step returns the entry at its next step, or None to wait: what is sent is confirmed in the background, while the
+node goes on. Each asks the chain first: an answer that went out before the node was killed stands there already, and
+must not be sent again.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+
+from compute.provider.background import Background
 from compute.provider.journal import Entry, Step
 from compute.provider.place import Place, Say
 from compute.provider.reporter import Reporter
@@ -28,10 +32,28 @@ _MOST_AT_ONCE = 100
 class Answers:
     """What one node says on chain."""
 
-    def __init__(self, place: Place, reporter: Reporter, say: Say) -> None:
+    def __init__(self, place: Place, reporter: Reporter, background: Background, say: Say) -> None:
         self._place, self._reporter, self._say = place, reporter, say
+        self._background = background
+        self._finalising: Future[list[Entry]] | None = None
 
-    def submit(self, entry: Entry) -> Entry:
+    def submit(self, entry: Entry) -> Entry | None:
+        """The receipt, with the key of the output."""
+        return self._background.move(entry, self._submit)
+
+    def reject(self, entry: Entry) -> Entry | None:
+        """That the job does not run; all money back."""
+        return self._background.move(entry, self._reject)
+
+    def fail(self, entry: Entry) -> Entry | None:
+        """That it went wrong, and by whose fault."""
+        return self._background.move(entry, self._fail)
+
+    def expire(self, entry: Entry) -> Entry | None:
+        """That the deadline is over without an answer."""
+        return self._background.move(entry, self._expire)
+
+    def _submit(self, entry: Entry) -> Entry:
         """Stores the sealed output where the buyer finds it, then sends the receipt with the wrapped key."""
         place = self._place
         if standing := self.standing(entry):
@@ -63,7 +85,7 @@ class Answers:
             outputs.get(cid)
         return blocks
 
-    def reject(self, entry: Entry) -> Entry:
+    def _reject(self, entry: Entry) -> Entry:
         place, code = self._place, entry.data["code"]
         if standing := self.standing(entry):
             return standing
@@ -73,7 +95,7 @@ class Answers:
         self._reporter.report(entry.job_id, "rejected")
         return entry.to(Step.check)
 
-    def fail(self, entry: Entry) -> Entry:
+    def _fail(self, entry: Entry) -> Entry:
         place = self._place
         if standing := self.standing(entry):
             return standing
@@ -119,15 +141,32 @@ class Answers:
 
     def settle(self, entry: Entry) -> Entry | None:
         """Finalises every job whose window is over in one transaction; ends are learned from events."""
-        place, now = self._place, self._place.now()
-        waiting = [other for other in place.journal.entries() if other.step is Step.window]
-        matured = [other for other in waiting if now > other.until + 1][:_MOST_AT_ONCE]
+        if self._finalising is None:
+            self._finalising = self._begin_to_finalise(entry)
+        elif self._finalising.done():
+            finalised, self._finalising = self._finalising, None
+            waiting = self._waiting()
+            for moved in finalised.result():
+                if moved.job_id in waiting:  # else the event of its end came first
+                    self._place.journal.put(moved)
+        return None
+
+    def _waiting(self) -> dict[bytes, Entry]:
+        """Jobs whose windows run or are over."""
+        entries = self._place.journal.entries()
+        return {entry.job_id: entry for entry in entries if entry.step is Step.window}
+
+    def _begin_to_finalise(self, entry: Entry) -> Future[list[Entry]] | None:
+        now = self._place.now()
+        matured = [other for other in self._waiting().values() if now > other.until + 1][:_MOST_AT_ONCE]
         if entry.job_id not in [other.job_id for other in matured]:
             return None  # it was in the batch of another one, or its window is not over
+        return self._background.begin(lambda: self._finalise(matured, int(now)))
+
+    def _finalise(self, matured: list[Entry], now: int) -> list[Entry]:
+        place = self._place
         place.chain.send("Market", "finalise", ([other.job_id for other in matured],), place.account)
-        for other in matured:
-            place.journal.put(self._after_finalise(other, int(now)))
-        return None
+        return [self._after_finalise(other, now) for other in matured]
 
     def _after_finalise(self, entry: Entry, now: int) -> Entry:
         """Waits for the event; or again in a while, where the chain skipped it."""
@@ -136,8 +175,8 @@ class Answers:
             return entry.to(Step.check)
         return standing if standing.step is Step.check else entry.to(Step.window, until=now + _RETRY_SECONDS)
 
-    def expire(self, entry: Entry) -> Entry:
-        """The deadline is over without an answer: the buyer gets everything back."""
+    def _expire(self, entry: Entry) -> Entry:
+        """The buyer gets everything back."""
         if standing := self.standing(entry):
             return standing
         self._place.chain.send("Market", "expire", (entry.request.to_tuple(),), self._place.account)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,9 @@ class Journal:
             )
 
 
+@lru_cache(maxsize=4_096)
 def _entry(row: tuple[Any, ...]) -> Entry:
+    """A row as an entry; the node reads all of its open jobs several times a second, and most have not changed."""
     job_id, block, step, asset, until, request, data = row
     try:
         return Entry(

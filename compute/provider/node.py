@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from compute.provider.answers import Answers
+from compute.provider.background import Background
 from compute.provider.journal import WAITS_FOR_OWNER, Entry, Step
 from compute.provider.place import Place, Say, rejected
 from compute.provider.reporter import Reporter
@@ -37,7 +38,8 @@ from marketplace.lookup import request_of
 
 __all__ = ["Node", "Place"]
 
-POLL_SECONDS = 0.1
+_POLL_SECONDS, _REST_SECONDS = 0.1, 0.5
+"""Between looks at the chain, while there is something to do and while there is not."""
 _LOOK_SECONDS = 0.5
 """How often the node looks for the owner's decision, and at windows that should be over."""
 _FIRST_PAUSE, _LAST_PAUSE = 0.5, 30.0
@@ -63,8 +65,9 @@ class Node:
 
     def __init__(self, place: Place, runner: Runner, reporter: Reporter, say: Say) -> None:
         self._place, self._reporter, self._say = place, reporter, say
-        answers = Answers(place, reporter, say)
-        self._steps = Steps(place, runner, reporter, answers, say)
+        self._background = Background()
+        answers = Answers(place, reporter, self._background, say)
+        self._steps = Steps(place, runner, reporter, answers, self._background, say)
         self._expire = answers.expire
         self._moves: dict[Step, Callable[[Entry], Entry | None]] = {
             Step.judge: self._steps.judge,
@@ -92,6 +95,7 @@ class Node:
                 stop.wait(_LONG_SECONDS)
         finally:
             self._steps.close()
+            self._background.close()
 
     def _serve(self, stop: threading.Event) -> None:
         chain, journal = self._place.chain, self._place.journal
@@ -107,9 +111,10 @@ class Node:
                 self._pauses.clear()
             elif step:
                 self._record(step)
-            self._advance_all()
+            self._background.wake.clear()
+            busy = self._advance_all()
             if step is None:
-                stop.wait(POLL_SECONDS)
+                self._background.wake.wait(_POLL_SECONDS if busy else _REST_SECONDS)
 
     def _compare_clocks(self) -> None:
         off = time.time() - self._place.now()
@@ -149,14 +154,17 @@ class Node:
         self._say(f"job {name} is disputed ({Ground(event.ground).name}); {event.judge} judges")
         journal.put(journal.get(event.job_id).to(Step.window, until=event.until))
 
-    def _advance_all(self) -> None:
+    def _advance_all(self) -> bool:
+        """Moves every job as far as it goes; whether one is there that does not wait for people or the clock."""
         entries = self._place.journal.entries()
         active = {entry.job_id for entry in entries}
         self._steps.keep_only(active)
+        self._background.keep_only(active)
         self._pauses = {job_id: pause for job_id, pause in self._pauses.items() if job_id in active}
         for entry in entries:
             if self._is_due(entry):
                 self._advance_safely(entry)
+        return any(entry.step not in _PATIENT for entry in entries)
 
     def _advance_safely(self, entry: Entry) -> None:
         try:

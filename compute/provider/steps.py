@@ -9,8 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 from compute.provider.answers import Answers
+from compute.provider.background import Background
 from compute.provider.decisions import REFUSED_ALGORITHM, REFUSED_OUTPUT
 from compute.provider.journal import Entry, Step
 from compute.provider.judge import Refusal, Verdict, judge
@@ -20,21 +22,39 @@ from compute.provider.requests import is_released, valid_approval
 from compute.provider.runner import Failure, Runner, Success, failure_json, node_failure
 from compute.sandbox import most_memory
 from marketplace.core import envelope
-from marketplace.core.job import Fault
+from marketplace.core.job import Fault, Grant
 from marketplace.errors import NotFoundError, UnavailableError
 from marketplace.storage import get_document
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """grant: as it was before the judgement began."""
+
+    grant: Grant
+    verdict: Verdict | Refusal
 
 
 class Steps:
     """One node's judgement and its sandbox.
 
-    One job runs at a time, in the order of the chain. The next is judged again only once the one before is answered:
-    a breach of policy ends the grant of the jobs behind it.
+    One job runs at a time, in the order of the chain. The next is judged again meanwhile, and once more where its grant
+    has changed since; a job behind a breach of policy only once that breach is confirmed: it ends the grant of the jobs
+    behind it.
     """
 
-    def __init__(self, place: Place, runner: Runner, reporter: Reporter, answers: Answers, say: Say) -> None:
+    def __init__(
+        self,
+        place: Place,
+        runner: Runner,
+        reporter: Reporter,
+        answers: Answers,
+        background: Background,
+        say: Say,
+    ) -> None:
         self._place, self._runner, self._reporter = place, runner, reporter
-        self._answers, self._say = answers, say
+        self._answers, self._background, self._say = answers, background, say
+        self._next: tuple[Entry, Future[_Judged]] | None = None
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox")
         self._running: dict[bytes, Future[Success | Failure]] = {}
         self._stop = threading.Event()
@@ -51,6 +71,10 @@ class Steps:
                 del self._running[job_id]
 
     def judge(self, entry: Entry) -> Entry | None:
+        """Whether the job may run; in the background."""
+        return self._background.move(entry, self._judge)
+
+    def _judge(self, entry: Entry) -> Entry:
         place = self._place
         if standing := self._answers.standing(entry):
             return standing
@@ -133,14 +157,47 @@ class Steps:
         if self._place.is_late(entry):
             late = node_failure("deadline", "the deadline came before the job could run")
             return entry.to(Step.fail, failure=failure_json(entry.job_id, late))
-        if self._running:
+        if self._running or self._is_behind_a_breach(entry):
+            self._prepare(entry)
             return None  # its turn comes
         self._place.check_key()
-        verdict = self._verdict(entry)
+        verdict = self._latest_verdict(entry)
         if isinstance(verdict, Refusal):
             return rejected(entry, verdict.code, verdict.detail)
-        self._running[entry.job_id] = self._pool.submit(self._in_sandbox, entry, verdict)
+        future = self._pool.submit(self._in_sandbox, entry, verdict)
+        future.add_done_callback(lambda _: self._background.wake.set())
+        self._running[entry.job_id] = future
         return None
+
+    def _prepare(self, entry: Entry) -> None:
+        """Judges the next job while the one before it runs."""
+        if self._next is None:
+            self._next = (entry, self._background.begin(lambda: self._judged(entry)))
+
+    def _judged(self, entry: Entry) -> _Judged:
+        request = entry.request
+        grant = self._place.chain.grant(request.offer_digest, request.buyer)
+        return _Judged(grant, self._verdict(entry))
+
+    def _latest_verdict(self, entry: Entry) -> Verdict | Refusal:
+        """The prepared one where nothing that it rests on has changed: all but the grant is named by digest."""
+        prepared, self._next = self._next, None
+        if prepared is not None and prepared[0] == entry:
+            judged = prepared[1].result()
+            request = entry.request
+            if judged.grant == self._place.chain.grant(request.offer_digest, request.buyer):
+                return judged.verdict
+        return self._verdict(entry)
+
+    def _is_behind_a_breach(self, entry: Entry) -> bool:
+        """Whether a job of the same grant broke policy, and the chain does not say so yet."""
+        return any(
+            other.step is Step.fail
+            and other.data["failure"]["fault"] == Fault.policy.name
+            and (other.request.offer_digest, other.request.buyer)
+            == (entry.request.offer_digest, entry.request.buyer)
+            for other in self._place.journal.entries()
+        )
 
     def _succeeded(self, entry: Entry, success: Success) -> Entry:
         moved = entry.to(

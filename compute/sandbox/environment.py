@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import sysconfig
+from functools import lru_cache
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -31,6 +32,15 @@ def environment_list() -> list[str]:
 
 def environment_digest() -> bytes:
     """SHA-256 of `environment_list()` joined by newlines, in UTF-8: 32 bytes."""
+    return _digest(tuple(folder.stat().st_mtime_ns for folder in packages_folders()))
+
+
+@lru_cache(maxsize=1)
+def _digest(changed: tuple[int, ...]) -> bytes:
+    """Reading hundreds of packages' metadata takes half a second: once for each state of the folders.
+
+    changed: when a package was last added to or taken from each folder; installing one or another version does both.
+    """
     return hashlib.sha256("\n".join(environment_list()).encode()).digest()
 
 
