@@ -19,11 +19,16 @@ _MAX_ANSWER = 4 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Live:
-    """A node's last word about a job, as the hub passes it on; not proved."""
+    """A node's last word about a job, as the hub passes it on; not proved.
+
+    position: its place among those that wait there, 0 where it does not. seconds: until its answer; 0: not known.
+    """
 
     stage: str
     done: int
     of: int
+    position: int = 0
+    seconds: int = 0
 
 
 class HubClient:
@@ -56,9 +61,12 @@ class HubClient:
             found = self._get(f"/jobs/0x{job_id.hex()}", {})["progress"]
             if found is None:
                 return None
-            done, of = int(found["done"]), int(found["of"])
-            fits = 0 <= done <= of < _MAX_STEPS
-            return Live(printable(str(found["stage"]), 80), done if fits else 0, of if fits else 0)
+            done, of, *turn = (int(found.get(name, 0)) for name in ("done", "of", "position", "seconds"))
+            if not 0 <= done <= of < _MAX_STEPS:
+                done = of = 0
+            if not all(0 <= number < _MAX_STEPS for number in turn):
+                turn = [0, 0]
+            return Live(printable(str(found["stage"]), 80), done, of, *turn)
         except (UnavailableError, IntegrityError, KeyError, TypeError, ValueError, OverflowError):
             return None
 

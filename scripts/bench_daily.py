@@ -1,4 +1,4 @@
-"""A node's ordinary day, as processes on this machine: what it takes at rest, and what it adds to a thousand small jobs."""
+"""A node's ordinary day, measured from outside as a process of its own: at rest, and with a thousand small jobs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _BARE_RUNS = 11
 
 @dataclass(frozen=True)
 class Rest:
-    """A node without a job, on a chain with a block every two seconds. bytes: PSS of its processes. cpu: share of a core."""
+    """A node without a job, on a chain with a block every two seconds.
+
+    bytes: proportional set size of its processes. cpu: share of one core.
+    """
 
     bytes: int
     cpu: float
@@ -34,7 +37,7 @@ class Rest:
 
 @dataclass(frozen=True)
 class Busy:
-    """jobs: how many. seconds: of wall from the first opening to the last receipt, by job. bare: of the program alone."""
+    """Jobs of one node. seconds: wall from the first opening to the last receipt, by job. bare: of the program alone."""
 
     jobs: int
     seconds: float
@@ -47,6 +50,7 @@ class Busy:
 
 def node_at_rest(folder: Path, *, seconds: float = 60.0) -> Rest:
     """What a node takes that only follows a chain on which blocks come."""
+    folder.mkdir()
     with running(folder, buyers=0, uses=1, window=60) as market, _blocks(market):
         pid = market.services["node"].process.pid
         time.sleep(5)
@@ -103,6 +107,7 @@ def _cpu_seconds(pid: int) -> float:
 
 def small_jobs(folder: Path, jobs: int, say: Callable[[str], None]) -> Busy:
     """Jobs of ten buyers, all open at once, through one node: wall seconds a job."""
+    folder.mkdir()
     with running(folder, buyers=_BUYERS, uses=jobs // _BUYERS, window=60) as market:
         with ThreadPoolExecutor(_BUYERS) as pool:
             opening = [pool.submit(_open, customer, jobs // _BUYERS) for customer in market.customers]
@@ -133,13 +138,3 @@ def bare_seconds(folder: Path) -> float:
         subprocess.run([sys.executable, "-c", code], env=environment, check=True)
         found.append(time.perf_counter() - started)
     return statistics.median(found)
-
-
-if __name__ == "__main__":
-    import tempfile
-    with tempfile.TemporaryDirectory() as f:
-        if sys.argv[1] == "rest":
-            print(node_at_rest(Path(f) , seconds=float(sys.argv[2])))
-        else:
-            b = small_jobs(Path(f), int(sys.argv[2]), print)
-            print(b, b.overhead)

@@ -26,6 +26,7 @@ from marketplace.core.bundle import pack
 from marketplace.core.policy import CustomAlgorithms, Purpose
 from marketplace.core.wrapping import public_key
 from marketplace.keys import Keyring
+from marketplace.logs import teller
 from marketplace.lookup import listing_of, usable_offer
 from marketplace.storage import LocalStore
 from tests.support.chain import RunningMarket, running_market
@@ -83,7 +84,7 @@ def running_node(folder: Path, *, megabytes: int, stop: threading.Event) -> Iter
         )
         runner = Runner(sandbox, vault, outputs, Keys(public_key(private), private), chain.domain)
         sandbox.probe()
-        node = Node(place, runner, Reporter("", market.node, chain.domain), lambda text: None)
+        node = Node(place, runner, Reporter("", market.node, chain.domain), teller("node"))
         thread = threading.Thread(target=node.run, args=(stop,))
         thread.start()
         try:

@@ -8,12 +8,14 @@ must not be sent again.
 from __future__ import annotations
 
 from concurrent.futures import Future
+from typing import Any
 
 from compute.provider.background import Background
 from compute.provider.journal import Entry, Step
-from compute.provider.place import Place, Say
+from compute.provider.place import Place
 from compute.provider.reporter import Reporter
 from compute.provider.runner import failure_json, node_failure
+from marketplace.chain.client import Sent
 from marketplace.core import envelope, unixfs
 from marketplace.core.cid import Cid
 from marketplace.core.job import END_STATES, Fault, Receipt, State
@@ -21,6 +23,7 @@ from marketplace.core.policy import reason_bytes32
 from marketplace.core.spec import FailureReport
 from marketplace.errors import InputError, IntegrityError, NotFoundError
 from marketplace.keys import sign_digest
+from marketplace.logs import Say
 from marketplace.lookup import offer_of
 from marketplace.storage import put_block
 
@@ -73,8 +76,8 @@ class Answers:
             return entry.to(Step.fail, failure=failure_json(entry.job_id, late))
         signature = sign_digest(place.account, receipt.digest(place.chain.domain))
         wrapped = bytes.fromhex(entry.data["wrapped_key"])
-        place.chain.send("Market", "submit", (receipt.to_tuple(), signature, wrapped), place.account)
-        return self._on_chain(entry, "submitted")
+        sent = place.chain.send("Market", "submit", (receipt.to_tuple(), signature, wrapped), place.account)
+        return self._on_chain(entry, "submitted", sent)
 
     def _output_blocks(self, receipt: Receipt) -> list[Cid]:
         """All blocks of the output, the header last: who sees it finds everything. Each was read and checked."""
@@ -90,8 +93,8 @@ class Answers:
         if standing := self.standing(entry):
             return standing
         arguments = (entry.request.to_tuple(), reason_bytes32(code))
-        place.chain.send("Market", "reject", arguments, place.account)
-        self._say(f"job 0x{entry.job_id.hex()} rejected: {code}: {entry.data['detail']}")
+        sent = place.chain.send("Market", "reject", arguments, place.account)
+        self._say(f"rejected: {code}: {entry.data['detail']}", job=entry.job_id, **self._spent(sent))
         self._reporter.report(entry.job_id, "rejected")
         return entry.to(Step.check)
 
@@ -103,9 +106,9 @@ class Answers:
         block = put_block(place.store, report.to_bytes())
         offer = offer_of(place.chain, place.store, entry.request.offer_digest).offer
         arguments = (entry.request.to_tuple(), offer.to_tuple(), int(Fault[report.fault]), block.digest)
-        place.chain.send("Market", "fail", arguments, place.account)
-        self._say(f"job 0x{entry.job_id.hex()} failed by {report.fault}: {report.code}: {report.detail}")
-        return self._on_chain(entry, "failed")
+        sent = place.chain.send("Market", "fail", arguments, place.account)
+        self._say(f"failed by {report.fault}: {report.code}: {report.detail}", job=entry.job_id)
+        return self._on_chain(entry, "failed", sent)
 
     def standing(self, entry: Entry) -> Entry | None:
         """Where the chain has the job, if it is answered there; None where it is open.
@@ -123,9 +126,9 @@ class Answers:
             return entry.to(Step.check)
         return entry.to(Step.window, until=job.until)
 
-    def _on_chain(self, entry: Entry, stage: str) -> Entry:
+    def _on_chain(self, entry: Entry, stage: str, sent: Sent) -> Entry:
         self._reporter.report(entry.job_id, stage)
-        self._say(f"job 0x{entry.job_id.hex()} {stage}")
+        self._say(stage, job=entry.job_id, **self._spent(sent))
         return self.standing(entry) or entry
 
     def check(self, entry: Entry) -> Entry | None:
@@ -151,6 +154,11 @@ class Answers:
                     self._place.journal.put(moved)
         return None
 
+    def holds(self, entry: Entry) -> bool:
+        """Whether it is not known yet what came of the last step."""
+        finalising = entry.step is Step.window and self._finalising is not None
+        return finalising or self._background.holds(entry.job_id)
+
     def _waiting(self) -> dict[bytes, Entry]:
         """Jobs whose windows run or are over."""
         entries = self._place.journal.entries()
@@ -165,7 +173,8 @@ class Answers:
 
     def _finalise(self, matured: list[Entry], now: int) -> list[Entry]:
         place = self._place
-        place.chain.send("Market", "finalise", ([other.job_id for other in matured],), place.account)
+        sent = place.chain.send("Market", "finalise", ([other.job_id for other in matured],), place.account)
+        self._say(f"finalised {len(matured)} jobs whose windows are over", **self._spent(sent))
         return [self._after_finalise(other, now) for other in matured]
 
     def _after_finalise(self, entry: Entry, now: int) -> Entry:
@@ -179,6 +188,11 @@ class Answers:
         """The buyer gets everything back."""
         if standing := self.standing(entry):
             return standing
-        self._place.chain.send("Market", "expire", (entry.request.to_tuple(),), self._place.account)
-        self._say(f"job 0x{entry.job_id.hex()} expired; the buyer is refunded")
+        sent = self._place.chain.send("Market", "expire", (entry.request.to_tuple(),), self._place.account)
+        self._say("expired; the buyer is refunded", job=entry.job_id, **self._spent(sent))
         return entry.to(Step.check)
+
+    def _spent(self, sent: Sent) -> dict[str, Any]:
+        """Counts a transaction's gas; what the log has of it."""
+        self._place.facts.spent(sent.gas_used)
+        return {"transaction": sent.transaction, "gas": sent.gas_used}

@@ -33,8 +33,9 @@ class Background:
         """Those that are on their way are waited for, as long as the chain has patience for them."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def __len__(self) -> int:
-        return len(self._on_way)
+    def holds(self, job_id: bytes) -> bool:
+        """Whether something of the job is on its way."""
+        return job_id in self._on_way
 
     def move(self, entry: Entry, work: Work) -> Entry | None:
         """The entry as `work` left it, or None until that is done. Raises what it raised; then it may run again.

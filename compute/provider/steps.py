@@ -7,6 +7,7 @@ come yet, RefusedError where this node may not act now; the node tries again.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,14 +17,16 @@ from compute.provider.background import Background
 from compute.provider.decisions import REFUSED_ALGORITHM, REFUSED_OUTPUT
 from compute.provider.journal import Entry, Step
 from compute.provider.judge import Refusal, Verdict, judge
-from compute.provider.place import Place, Say, rejected
+from compute.provider.place import Place, rejected
 from compute.provider.reporter import Reporter
 from compute.provider.requests import is_released, valid_approval
 from compute.provider.runner import Failure, Runner, Success, failure_json, node_failure
+from compute.provider.turns import rounded_up, seconds_with_those_ahead
 from compute.sandbox import most_memory
 from marketplace.core import envelope
 from marketplace.core.job import Fault, Grant
 from marketplace.errors import NotFoundError, UnavailableError
+from marketplace.logs import Say, described
 from marketplace.storage import get_document
 
 
@@ -92,13 +95,22 @@ class Steps:
         if verdict.permit.needs_approval:
             self._ask(entry, "your approval", "waiting for the owner's approval")
             return placed.to(Step.approval)
-        return placed.to(Step.run, review=verdict.permit.review_output)
+        return self._to_run(placed, review=verdict.permit.review_output)
+
+    def _to_run(self, entry: Entry, *, review: bool) -> Entry:
+        """Into the queue, or back at once with all money where its turn would come too late."""
+        journal = self._place.journal
+        needed = seconds_with_those_ahead(entry, journal.entries(), journal.durations())
+        if needed > self._place.seconds_left(entry):
+            detail = f"with the jobs before it, it would take {rounded_up(needed)} s; its deadline is earlier"
+            return rejected(entry, "no-capacity", detail)
+        return entry.to(Step.run, review=review)
 
     def _without_content(self, entry: Entry, error: NotFoundError) -> Entry:
         """What is missing may still come, for a while. Raises the error again until then."""
         place = self._place
         if not place.is_ours(entry):
-            self._say(f"job 0x{entry.job_id.hex()} is on no dataset of this vault: left to expire")
+            self._say("is on no dataset of this vault: left to expire", job=entry.job_id)
             return entry.to(Step.done)
         opened = place.chain.block_time(entry.block)
         if place.now() - opened < place.patience:
@@ -113,7 +125,7 @@ class Steps:
 
     def _ask(self, entry: Entry, what: str, stage: str) -> None:
         name = f"0x{entry.job_id.hex()}"
-        self._say(f"job {name} waits for {what}: steelyard request show {name}")
+        self._say(f"waits for {what}: steelyard request show {name}", job=entry.job_id)
         self._reporter.report(entry.job_id, stage)
 
     def approval(self, entry: Entry) -> Entry | None:
@@ -130,7 +142,7 @@ class Steps:
         verdict = self._verdict(entry)
         if isinstance(verdict, Refusal):
             return rejected(entry, verdict.code, verdict.detail)
-        return entry.to(Step.run, review=approval.review_output or verdict.permit.review_output)
+        return self._to_run(entry, review=approval.review_output or verdict.permit.review_output)
 
     def run(self, entry: Entry) -> Entry | None:
         future = self._running.get(entry.job_id)
@@ -144,12 +156,14 @@ class Steps:
         except UnavailableError:
             raise  # no room in memory or on the disk: once more in a while
         except Exception as error:  # whatever it is, it is the node's own trouble
-            self._say(f"job 0x{entry.job_id.hex()}: {type(error).__name__}: {error}")
+            self._say(f"could not be run: {described(error)}", job=entry.job_id)
             ended = node_failure("node-error", type(error).__name__)
         if isinstance(ended, Failure):
             if ended.fault is not Fault.node:
                 name = f"0x{entry.job_id.hex()}"
-                self._say(f"job {name} went wrong; what it wrote, for you alone: steelyard node log {name}")
+                self._say(
+                    f"went wrong; what it wrote, for you alone: steelyard node log {name}", job=entry.job_id
+                )
             return entry.to(Step.fail, failure=failure_json(entry.job_id, ended))
         return self._succeeded(entry, ended)
 
@@ -165,7 +179,7 @@ class Steps:
         if isinstance(verdict, Refusal):
             return rejected(entry, verdict.code, verdict.detail)
         future = self._pool.submit(self._in_sandbox, entry, verdict)
-        future.add_done_callback(lambda _: self._background.wake.set())
+        future.add_done_callback(self._is_over)
         self._running[entry.job_id] = future
         return None
 
@@ -215,9 +229,10 @@ class Steps:
     def _in_sandbox(self, entry: Entry, verdict: Verdict) -> Success | Failure:
         """In the pool's thread."""
         place = self._place
-        asset = verdict.order.offer.asset_id
+        asset, started = verdict.order.offer.asset_id, time.monotonic()
+        place.facts.running_since = started
         with place.vault.logs.writing(entry.job_id, envelope.public_key(place.private_key)) as log:
-            return self._runner.run(
+            ended = self._runner.run(
                 entry.job_id,
                 verdict,
                 place.vault.record(asset),
@@ -228,6 +243,17 @@ class Steps:
                 on_progress=lambda stage, done, of: self._reporter.report(entry.job_id, stage, done, of),
                 stop=self._stop,
             )
+        if isinstance(ended, Success) and not verdict.permit.needs_approval:
+            place.journal.note_run(entry, time.monotonic() - started)
+        return ended
+
+    def _is_over(self, _: object) -> None:
+        self._place.facts.running_since = None
+        self._background.wake.set()
+
+    def running(self) -> list[bytes]:
+        """Jobs in the sandbox: one, or none."""
+        return [job_id for job_id, future in self._running.items() if not future.done()]
 
     def review(self, entry: Entry) -> Entry | None:
         place = self._place

@@ -1,7 +1,7 @@
 """The hub: search, the state of everything on chain, and live progress. It holds nobody's key and cannot trade.
 
-Routes: GET /health, /deployment, /assets, /assets/{asset}, /offers/{digest}, /grants/{digest}/{buyer}, /jobs/{job},
-/jobs/{job}/events (server-sent events); POST /jobs/{job}/progress.
+Routes: GET /health, /ready, /metrics, /deployment, /assets, /assets/{asset}, /offers/{digest},
+/grants/{digest}/{buyer}, /jobs/{job}, /jobs/{job}/events (server-sent events); POST /jobs/{job}/progress.
 All that it says of the chain is read from the catalogue, a cache: who wants to be sure asks the chain.
 """
 
@@ -32,7 +32,9 @@ from marketplace.api.answers import (
     json_body,
     problems,
 )
+from marketplace.api.hub_watch import watch_of
 from marketplace.api.limits import PerClient, Rate, asking
+from marketplace.api.metrics import add_operations
 from marketplace.api.progress import ProgressBoard, Reporter
 from marketplace.api.pulse import Pulse
 from marketplace.api.serving import SECONDS_TO_FINISH, serve_app
@@ -48,6 +50,7 @@ from marketplace.core.ids import Did, Kind
 from marketplace.core.job import Progress
 from marketplace.core.terms import Purpose
 from marketplace.errors import InputError, NotFoundError
+from marketplace.readings import Watch
 from marketplace.settings import Settings
 from marketplace.storage import GatewayStore
 
@@ -65,12 +68,14 @@ class Hub:
     """What the routes work with.
 
     pulse: beaten by the indexer when the catalogue changed. trouble: why the catalogue may be behind, if it may.
+    watch: for its operator.
     """
 
     database: Database
     deployment: Deployment
     pulse: Pulse = field(default_factory=Pulse)
     trouble: Callable[[], str | None] = lambda: None
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def domain(self) -> Domain:
@@ -101,7 +106,8 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
         thread = threading.Thread(target=indexer.run, args=(stop,), name="indexer", daemon=True)
         thread.start()
         try:
-            hub = Hub(database, deployment, pulse, lambda: indexer.trouble)
+            watch = watch_of(chain, store, database, indexer)
+            hub = Hub(database, deployment, pulse, lambda: indexer.trouble, watch)
             serve_app(create_app(hub), host, port, ready=ready, stopping=pulse.close)
         finally:
             stop.set()
@@ -129,6 +135,7 @@ def create_app(hub: Hub, *, requests: Rate = REQUESTS) -> FastAPI:
     add_error_answers(app)
     _add_catalogue(app, hub)
     _add_jobs(app, hub, board)
+    add_operations(app, hub.watch)
     return app
 
 
@@ -238,13 +245,15 @@ _PROGRESS_BODY = {
                     "progress": {
                         "type": "object",
                         "additionalProperties": False,
-                        "required": ["jobId", "sequence", "stage", "done", "of"],
+                        "required": ["jobId", "sequence", "stage", "done", "of", "position", "seconds"],
                         "properties": {
                             "jobId": {"type": "string", "pattern": "^0x[0-9a-f]{64}$"},
                             "sequence": {"type": "integer", "minimum": 0, "maximum": 2**48 - 1},
                             "stage": {"type": "string", "minLength": 1, "maxLength": 64},
                             "done": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
                             "of": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+                            "position": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+                            "seconds": {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
                         },
                     },
                     "signature": {"type": "string", "pattern": "^0x[0-9a-f]{130}$"},

@@ -27,6 +27,7 @@ from marketplace.core.canonical import sha256
 from marketplace.core.job import Request
 from marketplace.core.offer import Offer
 from marketplace.core.policy import CustomAlgorithms, Purpose
+from marketplace.logs import line
 from marketplace.storage import GatewayStore, LocalStore
 from tests.support.catalogue import Town, served
 from tests.support.chain import running_market
@@ -163,6 +164,9 @@ class Works:
         offer, digest, _ = self.publisher.offer(published.did.token, price)
         return Dataset(published.did.token, offer, digest, offer.terms_digest)
 
+    def _hear(self, event: str, /, *, job: bytes | None = None, **fields: object) -> None:
+        self.said.append(line(event, job))
+
     def node(
         self,
         *,
@@ -178,7 +182,7 @@ class Works:
         )  # fmt: skip
         keys = Keys(self.public, self.private)
         runner = Runner(self.sandbox, self.vault, self.outputs, keys, chain.domain)
-        return Node(place, runner, Reporter(self.hub, account, chain.domain), self.said.append)
+        return Node(place, runner, Reporter(self.hub, account, chain.domain), self._hear)
 
     @contextlib.contextmanager
     def running(self, node: Node | None = None) -> Iterator[Node]:
