@@ -61,7 +61,8 @@ class HubClient:
             found = self._get(f"/jobs/0x{job_id.hex()}", {})["progress"]
             if found is None:
                 return None
-            done, of, *turn = (int(found.get(name, 0)) for name in ("done", "of", "position", "seconds"))
+            done, of = int(found["done"]), int(found["of"])
+            turn = [int(found.get(name, 0)) for name in ("position", "seconds")]  # older hubs have none
             if not 0 <= done <= of < _MAX_STEPS:
                 done = of = 0
             if not all(0 <= number < _MAX_STEPS for number in turn):

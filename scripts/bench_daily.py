@@ -37,7 +37,7 @@ class Rest:
 
 @dataclass(frozen=True)
 class Busy:
-    """Jobs of one node. seconds: wall from the first opening to the last receipt, by job. bare: of the program alone."""
+    """Jobs of one node. seconds: wall, first opening to last receipt, a job. bare: of the program alone."""
 
     jobs: int
     seconds: float
