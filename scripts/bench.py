@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.bench_catalogue import indexer_ratios, searches
+from scripts.bench_daily import node_at_rest, small_jobs
 from scripts.bench_gas import gas_figures
 from scripts.bench_jobs import first_line_seconds, training_ratio
 from scripts.bench_storage import sealing_share
@@ -95,6 +96,18 @@ def measure(folder: Path, say: Callable[[str], None]) -> Iterator[Figure]:
         seconds,
         1.0,
         note=f"Python's start {own:.2f} s",
+    )
+    say("a node at rest, on a chain with a block every two seconds")
+    rest = node_at_rest(folder / "rest")
+    yield Figure("a node at rest: memory (MB)", rest.bytes / 1e6, 150)
+    yield Figure("a node at rest: CPU (% of a core)", 100 * rest.cpu, 1)
+    say("a thousand small jobs, all open at once, through one node")
+    busy = small_jobs(folder / "busy", 1_000, say)
+    yield Figure(
+        "1,000 small jobs through one node: overhead a job (s)",
+        busy.overhead,
+        1.0,
+        note=f"{busy.seconds:.2f} s a job, the same program bare {busy.bare:.2f} s",
     )
 
 

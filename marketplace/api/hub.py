@@ -23,8 +23,11 @@ from marketplace.accounts.database import AccountsDatabase
 from marketplace.accounts.mail import Mail
 from marketplace.accounts.reach import Network, Reach
 from marketplace.api.feed import Feed
+from marketplace.api.hub_watch import watch_of
 from marketplace.api.limits import PerClient, Rate
+from marketplace.api.metrics import add_operations
 from marketplace.api.problems import add_error_answers, problems
+from marketplace.api.pulse import Pulse
 from marketplace.api.routes import assets, events, market, sign_in, sponsor, trade, webhooks
 from marketplace.api.serving import SECONDS_TO_FINISH, serve_app
 from marketplace.api.sponsor import Allowance, Sponsor
@@ -77,18 +80,21 @@ def serve(
         ) as chain,
         GatewayStore(settings.gateway, timeout=settings.timeout) as store,
     ):
+        pulse = Pulse()
+        indexer = Indexer(chain, store, database, pulse.beat)
         hub = Hub(
             database,
             deployment,
             accounts,
             chain.block_time,
             chain.accepts,
+            pulse=pulse,
             trouble=lambda: indexer.trouble,
             public_url=public_url,
             reach=Reach(webhooks_to),
             sponsor=sponsored and Sponsor(chain, *sponsored),
+            watch=watch_of(chain, store, database, indexer),
         )
-        indexer = Indexer(chain, store, database, hub.pulse.beat)
         thread = threading.Thread(target=indexer.run, args=(stop,), name="indexer", daemon=True)
         thread.start()
         try:
@@ -150,6 +156,7 @@ def create_app(hub: Hub, *, requests: Rate = REQUESTS, tls: ssl.SSLContext | Non
     app.include_router(market.unversioned)
     for noun in (market, assets, trade, events, sign_in, webhooks, sponsor):
         app.include_router(noun.router, prefix="/v1")
+    add_operations(app, hub.watch)
     return app
 
 

@@ -94,6 +94,8 @@ class DocumentReader:
         self._database = database
         self._place = place
         self._clock = clock
+        self.waiting = 0
+        """Documents that were wanted at the last look, of a batch."""
         self._retries: dict[tuple[object, ...], tuple[float, float]] = {}  # when, and how long it then waits
 
     def run_once(self) -> int:
@@ -133,6 +135,7 @@ class DocumentReader:
                 *_unavailable(connection, Announcement, OfferDocument),
             ]
         now = self._clock()
+        self.waiting = len(fresh) + len(again)
         self._retries = {named.key(): self._retries.get(named.key(), (now, FIRST_RETRY)) for named in again}
         due = [named for named in again if self._retries[named.key()][0] <= now]
         due.sort(key=lambda named: self._retries[named.key()][0])
