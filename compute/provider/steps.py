@@ -175,7 +175,7 @@ class Steps:
         if self._place.is_late(entry):
             late = node_failure("deadline", "the deadline came before the job could run")
             return entry.to(Step.fail, failure=failure_json(entry.job_id, late))
-        if self._running or self._is_behind_a_breach(entry):
+        if self._running or self._waits_for_others(entry):
             self._prepare(entry)
             return None  # its turn comes
         self._place.check_key()
@@ -207,15 +207,18 @@ class Steps:
                 return judged.verdict
         return self._verdict(entry)
 
-    def _is_behind_a_breach(self, entry: Entry) -> bool:
-        """Whether a job of the same grant broke policy, and the chain does not say so yet."""
-        return any(
-            other.step is Step.fail
-            and other.data["failure"]["fault"] == Fault.policy.name
-            and (other.request.offer_digest, other.request.buyer)
-            == (entry.request.offer_digest, entry.request.buyer)
-            for other in self._place.journal.entries()
-        )
+    def _waits_for_others(self, entry: Entry) -> bool:
+        """Whether a job that was opened earlier is being judged: the chain's order is the order of turns. Or whether
+        one of the same grant broke policy, and the chain does not say so yet.
+        """
+        earlier = True
+        for other in self._place.journal.entries():
+            earlier = earlier and other.job_id != entry.job_id
+            if earlier and other.step is Step.judge and self._background.holds(other.job_id):
+                return True
+            if _broke_policy(other) and _grant(other) == _grant(entry):
+                return True
+        return False
 
     def _succeeded(self, entry: Entry, success: Success) -> Entry:
         moved = entry.to(
@@ -269,3 +272,11 @@ class Steps:
         if not is_released(place.chain, place.store, documents, entry, place.owner):
             return None
         return entry.to(Step.submit)
+
+
+def _broke_policy(entry: Entry) -> bool:
+    return entry.step is Step.fail and entry.data["failure"]["fault"] == Fault.policy.name
+
+
+def _grant(entry: Entry) -> tuple[bytes, str]:
+    return entry.request.offer_digest, entry.request.buyer

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from marketplace.errors import UnavailableError
 from marketplace.readings import CONTENT_TYPE, Watch, exposition, registry_of
+from marketplace.wire.base import VERSION
 
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"})
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -61,12 +62,12 @@ class Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, streaming = time.perf_counter(), False
+        started, streaming, method = time.perf_counter(), False, scope["method"]
 
         async def counting(message: Message) -> None:
             nonlocal streaming
             if message["type"] == "http.response.start":
-                self._count(scope, message["status"], time.perf_counter() - started)
+                self._count(method, _route(scope), message["status"], time.perf_counter() - started)
                 streaming = _is_stream(message)
                 self._streams.inc(streaming)
             await send(message)
@@ -76,11 +77,19 @@ class Counted:
         finally:
             self._streams.dec(streaming)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        route = getattr(scope.get("route"), "path", "none")
-        self._requests.labels(method, route, str(status)).inc()
+    def _count(self, method: str, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(method if method in _METHODS else "other", route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route that answered; the router knows it without the version that it stands under."""
+    route = getattr(scope.get("route"), "path", None)
+    if route is None:
+        return "none"
+    version = f"/v{VERSION}"
+    under = scope["path"].startswith(f"{version}/") and not route.startswith(version)
+    return version + route if under else str(route)
 
 
 def _is_stream(message: Message) -> bool:

@@ -41,7 +41,8 @@ class Versioned:
             await error_answer(error, scope["path"])(scope, receive, answer.send)
         elif scope["method"] == "HEAD":
             try:
-                await self._app({**scope, "method": "GET"}, receive, answer.send)
+                scope["method"] = "GET"
+                await self._app(scope, receive, answer.send)
             except ClientDisconnect:
                 return  # the body of a stream, which nobody asked for
         else:

@@ -203,6 +203,7 @@ def test_the_hub_has_no_route_that_could_trade(running: RunningHub) -> None:
     writing = {(path, method) for path, methods in paths.items() for method in methods if method != "get"}
     assert writing == {
         ("/v1/jobs/{job}/progress", "post"),
+        ("/v1/sponsor", "post"),
         ("/v1/sign-in/nonce", "post"),
         ("/v1/sign-in", "post"),
         ("/v1/sign-in", "delete"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 
+from marketplace.accounts.database import AccountsDatabase
 from marketplace.api.gateway import create_app as gateway
 from marketplace.api.hub import Hub
 from marketplace.api.hub import create_app as hub_app
@@ -33,19 +34,26 @@ def count(method: str, route: str, status: int) -> str:
 
 
 def test_requests_count_by_route_and_a_strangers_words_make_no_label(fresh: RunningHub) -> None:
-    for path in (f"/jobs/{JOB_TEXT}", "/jobs/0x12", "/a-strangers-path", "/assets?query=a-strangers-word"):
+    for path in (
+        f"/v1/jobs/{JOB_TEXT}",
+        "/v1/jobs/0x12",
+        "/v1/a-strangers-path",
+        "/v1/assets?query=a-strangers-word",
+    ):
         fresh.client.get(path)
     fresh.client.request("BREW", "/health")
+    fresh.client.head("/v1/problems")
     found = figures(fresh.url)
-    routes = {count("GET", "/jobs/{job}", 200): 1, count("GET", "/jobs/{job}", 422): 1}
+    route = "/v1/jobs/{job}"
+    routes = {count("GET", route, 200): 1, count("GET", route, 422): 1}
     assert routes.items() <= found.items()
-    assert found[count("GET", "none", 404)] == 1
-    assert found['steelyard_request_seconds_count{route="/assets"}'] == 1
+    assert found[count("GET", "none", 404)] == found[count("HEAD", "/v1/problems", 200)] == 1
+    assert found['steelyard_request_seconds_count{route="/v1/assets"}'] == 1
     assert "stranger" not in str(found) and "BREW" not in str(found)
 
 
 def test_a_stream_counts_while_it_is_open(fresh: RunningHub) -> None:
-    with fresh.client.stream("GET", f"/jobs/{JOB_TEXT}/events") as stream:
+    with fresh.client.stream("GET", f"/v1/jobs/{JOB_TEXT}/events") as stream:
         lines = stream.iter_lines()
         next(lines)
         assert figures(fresh.url)["steelyard_streams"] == 1
@@ -82,8 +90,12 @@ def test_a_hub_is_ready_once_it_has_read_the_chain_and_not_when_store_or_chain_a
             assert (read["lag_blocks"], read["trouble"]) == (0, 0)
             indexer.run_once()
             alone = watch_of(market.chain, away, database, indexer)
-            with served(hub_app(Hub(database, DEPLOYMENT, watch=alone))) as url:
+            accounts, chain = AccountsDatabase(tmp_path / "hub-accounts.db"), market.chain
+            hub = Hub(database, DEPLOYMENT, accounts, chain.block_time, chain.accepts, watch=alone)
+            with served(hub_app(hub)) as url:
                 answer = httpx.get(f"{url}/ready", trust_env=False)
+                hub.close()
+            accounts.close()
             market.embedded.close()
             silent = watch_of(market.chain, store, database, indexer)
             assert silent.obstacles() == ["chain or database does not answer"]

@@ -36,7 +36,9 @@ def test_the_node_of_the_provider_may_post_and_everybody_reads(fresh: RunningHub
     assert fresh.post(sequence=1, stage="opening data").status_code == 202
     assert fresh.post(sequence=2, stage="training").status_code == 202
     shown = fresh.client.get(f"/v1/jobs/{JOB_TEXT}").json()["progress"]
-    assert shown == {"jobId": JOB_TEXT, "sequence": 2, "stage": "training", "done": 1, "of": 5}
+    assert shown == {
+        "jobId": JOB_TEXT, "sequence": 2, "stage": "training", "done": 1, "of": 5, "position": 0, "seconds": 0
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("forger", [BUYER, PROVIDER])
