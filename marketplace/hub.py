@@ -41,7 +41,7 @@ class HubClient:
         self.close = weakref.finalize(self, self._client.close)
 
     def search(self, words: str) -> list[dict[str, Any]]:
-        """Datasets that fit the words, newest first; each has id, owner, slug, name, rows, price."""
+        """Datasets that fit the words, newest first; each has id, owner, slug, name, rows, content, price."""
         answer = self._get("/assets", {"query": words, "kind": "dataset", "limit": "100"})
         try:
             return [_hit(entry) for entry in answer["assets"]]
@@ -93,6 +93,7 @@ def _hit(entry: dict[str, Any]) -> dict[str, Any]:
         "slug": printable(str(entry.get("slug") or ""), 64),
         "name": printable(str(entry.get("name") or "(listing not read)"), 200),
         "rows": _integer(entry.get("rows")),
+        "content": printable(str(entry.get("content") or ""), 16),
         "price": _integer(entry.get("price")),
     }
 

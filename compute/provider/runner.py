@@ -1,33 +1,29 @@
-"""One job in the sandbox: open the data, run, review what came out, seal it to the buyer's result key.
-
-Plaintext of the dataset exists only in the scratch folder (memory) and only while this runs.
-"""
+"""One job in the sandbox: open the data, run, review what came out, seal it to the buyer's result key."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 from eth_utils.crypto import keccak
 
+from compute.provider.in_place import NotAsCommittedError
 from compute.provider.judge import Verdict
 from compute.provider.lines import Lines, OnProgress
+from compute.provider.opened import Opened, opened, too_large
 from compute.provider.release import ReleaseRefused, review
 from compute.provider.vault import Vault, VaultRecord
-from compute.sandbox import Ending, Limits, Outcome, Sandbox, Task, environment_digest
+from compute.sandbox import Ending, Isolation, Limits, Outcome, Sandbox, Task, environment_digest
 from marketplace.core import bundle, envelope
 from marketplace.core.canonical import canonical
 from marketplace.core.eip712 import Domain
 from marketplace.core.ids import Did
 from marketplace.core.job import Fault, Receipt
-from marketplace.errors import UnavailableError
 from marketplace.storage import ContentStore
 
 _MIB = 1024 * 1024
@@ -120,42 +116,64 @@ class Runner:
         had them (or its own limit, where that is less) and is not done has itself to blame, else the node has.
         on_line: the log's lines, for the owner alone; the last one, `node: ...`, has the numbers that a failure's
         detail leaves out. What lines mean to the node is in `lines`.
-        Raises SteelyardErrors only for what is the node's own trouble.
+        Data in place that is not what was listed is the node's fault: a Failure. Raises SteelyardErrors only for what
+        is the node's own trouble.
         """
         on_progress("opening data", 0, 0)
-        with self._plaintext(record, verdict.order.offer.provider) as data:
-            task = _task(verdict, record, data, listing, seconds)
-            listed = not verdict.permit.needs_approval
-            lines = Lines(on_line, on_progress, listed=listed)
-            on_progress("running", 0, 0)
-            with self._sandbox.run(task, lines, stop) as outcome:
-                enough = seconds >= min(verdict.order.algorithm.manifest.limits.wall_seconds, fair_seconds)
-                if outcome.exact:
-                    on_line(f"node: {outcome.exact}")
-                failure = _failure(outcome, enough, _crash(outcome, lines.error, listed=listed))
-                return failure or self._release(job_id, verdict, record, outcome)
+        begun = time.monotonic()
+        owner = verdict.order.offer.provider
+        try:
+            with opened(
+                self._sandbox, self._vault, record, self._keys.private,
+                domain=self._domain, owner=owner, on_progress=on_progress, stop=stop,
+            ) as data:  # fmt: skip
+                seconds = max(1, seconds - int(time.monotonic() - begun))
+                task = _task(verdict, data, Did.parse(record.did).folder, listing, seconds)
+                lines = Lines(on_line, on_progress, listed=not verdict.permit.needs_approval)
+                on_progress("running", 0, 0)
+                with self._sandbox.run(task, lines, stop) as outcome:
+                    data.check()
+                    enough = seconds >= min(
+                        verdict.order.algorithm.manifest.limits.wall_seconds, fair_seconds
+                    )
+                    return self._ended(job_id, verdict, record, outcome, data, lines, enough=enough)
+        except NotAsCommittedError as error:
+            on_line(f"node: {error}")  # with its paths, for the owner alone
+            return node_failure("data-changed", "the data in place is not, or no more, what was listed")
 
-    @contextmanager
-    def _plaintext(self, record: VaultRecord, owner: str) -> Iterator[Path]:
-        """The dataset as one read-only file in memory, gone afterwards."""
-        pieces = self._vault.open(record, self._keys.private, domain=self._domain, owner=owner)
-        with self._sandbox.folder() as folder:
-            path = folder / "0"
-            try:
-                with path.open("xb") as file:
-                    for piece in pieces:
-                        file.write(piece)
-            except OSError as error:
-                raise UnavailableError(
-                    "the data does not fit into the scratch memory",
-                    got=error.strerror,
-                    do="Give the node more memory.",
-                ) from error
-            path.chmod(0o444)  # the folder lets nobody in; the sandbox binds the file alone
-            yield path
+    def too_large(self, token: int) -> str | None:
+        """Why a dataset cannot be opened on this machine; None where it can."""
+        return too_large(self._sandbox, self._vault, token)
+
+    def _ended(
+        self,
+        job_id: bytes,
+        verdict: Verdict,
+        record: VaultRecord,
+        outcome: Outcome,
+        data: Opened,
+        lines: Lines,
+        *,
+        enough: bool,
+    ) -> Success | Failure:
+        if outcome.exact:
+            lines.on_line(f"node: {outcome.exact}")
+        crash = _crash(outcome, lines.error, listed=not verdict.permit.needs_approval)
+        failure = _failure(outcome, enough, crash)
+        return failure or self._release(job_id, verdict, record, outcome, self._isolation(data))
+
+    def _isolation(self, data: Opened) -> Isolation:
+        """What the sandbox reached for this job: data that was too large for memory was decrypted to a disk."""
+        reached = self._sandbox.probe()
+        return reached if data.in_memory else reached & ~Isolation.SCRATCH_IN_MEMORY
 
     def _release(
-        self, job_id: bytes, verdict: Verdict, record: VaultRecord, outcome: Outcome
+        self,
+        job_id: bytes,
+        verdict: Verdict,
+        record: VaultRecord,
+        outcome: Outcome,
+        isolation: Isolation,
     ) -> Success | Failure:
         try:
             released = review(
@@ -171,10 +189,16 @@ class Runner:
                 outcome.started_at,
                 outcome.finished_at,
             )
-        return self._seal(job_id, verdict, record, outcome, released.files)
+        return self._seal(job_id, verdict, record, outcome, isolation, released.files)
 
     def _seal(
-        self, job_id: bytes, verdict: Verdict, record: VaultRecord, outcome: Outcome, files: dict[str, bytes]
+        self,
+        job_id: bytes,
+        verdict: Verdict,
+        record: VaultRecord,
+        outcome: Outcome,
+        isolation: Isolation,
+        files: dict[str, bytes],
     ) -> Success:
         key, prefix, name = os.urandom(32), os.urandom(7), "0x" + job_id.hex()
         header = envelope.seal(
@@ -189,24 +213,21 @@ class Runner:
             header.digest,
             keccak(wrapped),
             environment_digest(),
-            int(self._sandbox.probe()),
+            int(isolation),
             outcome.started_at,
             outcome.finished_at,
         )
         return Success(receipt, wrapped, own, tuple(files))
 
 
-def _task(verdict: Verdict, record: VaultRecord, data: Path, listing: bytes, seconds: int) -> Task:
-    order, folder = verdict.order, Did.parse(record.did).folder
+def _task(verdict: Verdict, data: Opened, folder: str, listing: bytes, seconds: int) -> Task:
+    order = verdict.order
     limits = order.algorithm.manifest.limits
     wall_seconds = max(1, min(limits.wall_seconds, seconds))
     largest = sum(output.max_bytes for output in order.algorithm.manifest.outputs)
     return Task(
-        inputs={
-            record.filename: data,
-            f"{folder}/0": data,
-            "algoCustomData.json": canonical(order.parameters),
-        },
+        inputs={**data.inputs, "algoCustomData.json": canonical(order.parameters)},
+        trees=data.trees,
         transformations=dict(order.algorithm.files),
         entrypoint=order.algorithm.manifest.entrypoint,
         ddos={folder: listing},

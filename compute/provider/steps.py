@@ -85,7 +85,11 @@ class Steps:
         place = self._place
         at = place.chain.block_time(entry.block)
         verdict = judge(place.chain, place.store, place.vault, entry.request, place.private_key, at=at)
-        return verdict if isinstance(verdict, Refusal) else _fits(verdict, most_memory())
+        if isinstance(verdict, Refusal):
+            return verdict
+        if why := self._runner.too_large(verdict.order.offer.asset_id):
+            return Refusal("data-does-not-fit", why)
+        return _fits(verdict, most_memory())
 
     def _ask(self, entry: Entry, what: str, stage: str) -> None:
         name = f"0x{entry.job_id.hex()}"
@@ -123,8 +127,10 @@ class Steps:
             self._say(f"job 0x{entry.job_id.hex()}: {type(error).__name__}: {error}")
             ended = node_failure("node-error", type(error).__name__)
         if isinstance(ended, Failure):
-            if ended.fault is not Fault.node:
-                name = f"0x{entry.job_id.hex()}"
+            name = f"0x{entry.job_id.hex()}"
+            if ended.fault is Fault.node:
+                self._say(f"job {name} failed by this node: {ended.detail}; more: steelyard node log {name}")
+            else:
                 self._say(f"job {name} went wrong; what it wrote, for you alone: steelyard node log {name}")
             return entry.to(Step.fail, failure=failure_json(entry.job_id, ended))
         return self._succeeded(entry, ended)

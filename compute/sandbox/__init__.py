@@ -53,10 +53,11 @@ Not covered
 
 from compute.sandbox.cgroup import most_memory
 from compute.sandbox.environment import environment_digest, environment_list
-from compute.sandbox.sandbox import Sandbox
-from compute.sandbox.task import Ending, Isolation, Limits, Outcome, Source, Task, Wall
+from compute.sandbox.sandbox import Sandbox, can_map_owner
+from compute.sandbox.task import Bound, Ending, Isolation, Limits, Outcome, Source, Task, Tree, Wall
 
 __all__ = [
+    "Bound",
     "Ending",
     "Isolation",
     "Limits",
@@ -64,7 +65,9 @@ __all__ = [
     "Sandbox",
     "Source",
     "Task",
+    "Tree",
     "Wall",
+    "can_map_owner",
     "environment_digest",
     "environment_list",
     "most_memory",

@@ -31,6 +31,7 @@ STATES = {
 }
 """The state that an event leaves its job in."""
 
+_SHOWN = ("slug", "name", "description", "rows", "content", "purposes")
 _ENDS_OF_DISPUTES = ("DisputeResolved", "DisputeLapsed")
 """They end a job in the state in which it stays."""
 
@@ -59,6 +60,7 @@ def listing_json(listing: Listing | None) -> dict[str, Any]:
     """A listing; status `unread` until somebody has looked."""
     if listing is None:
         return {"status": "unread", "reason": "", "document": None}
+    document = json.loads(listing.document) if listing.document else None
     return {
         "status": listing.status,
         "reason": listing.reason,
@@ -66,9 +68,15 @@ def listing_json(listing: Listing | None) -> dict[str, Any]:
         "name": listing.name,
         "description": listing.description,
         "rows": listing.rows,
+        "content": _content(document),
         "purposes": listing.purposes.split(),
-        "document": json.loads(listing.document) if listing.document else None,
+        "document": document,
     }
+
+
+def _content(document: Any) -> str | None:
+    """table, images or files; None for a model."""
+    return document["distribution"][1]["@id"] if document and "distribution" in document else None
 
 
 def page_json(page: Page, did: Callable[[int], Did]) -> dict[str, Any]:
@@ -78,7 +86,7 @@ def page_json(page: Page, did: Callable[[int], Did]) -> dict[str, Any]:
         listing = listing_json(hit.listing)
         return {
             **asset_json(hit.asset, did),
-            **{name: listing[name] for name in ("slug", "name", "description", "rows", "purposes")},
+            **{name: listing[name] for name in _SHOWN},
             "price": hit.price,
             "offers": hit.offers,
         }

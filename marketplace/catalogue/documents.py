@@ -183,7 +183,7 @@ def _dataset(store: ContentStore, asset: Asset, place: Place) -> Listing:
         slug=listing.slug,
         name=listing.name,
         description=listing.description,
-        rows=listing.rows,
+        rows=listing.content.records,
         purposes=_spaced(terms.purposes or Purpose),
         words=fold_case(" ".join(words)),
         document=block.decode(),

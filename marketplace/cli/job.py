@@ -18,6 +18,7 @@ from marketplace.core.policy import Context, Deny, evaluate
 from marketplace.core.terms import Purpose
 from marketplace.errors import RefusedError
 from marketplace.lookup import did_of, job_opened, listing_of, offer_of, request_of, resolve, terms_of
+from marketplace.names import versions_of
 
 app = typer.Typer(help="Jobs on other people's data.", no_args_is_help=True)
 
@@ -40,7 +41,7 @@ def start(
     declared = Purpose.parse(purpose)
     values = parse_parameters(param or [], params)
     token = resolve(here.chain, here.store, asset, strict=True)
-    access = purchase.usable_access(here.chain, here.address, token)
+    access = _access(here, asset, token)
     listing = listing_of(here.chain, here.store, token)
     chosen = _algorithm(here, listing, algorithm)
     _require_permitted(here, token, access, chosen, declared)
@@ -95,6 +96,25 @@ def _require_permitted(
         )
     if judgement.needs_approval:
         here.output.step("the owner must approve this algorithm before it runs")
+
+
+def _access(here: Session, name: str, token: int) -> purchase.Access:
+    """The buyer's access. A name means the newest version that is sold; what was bought of an older one is said."""
+    try:
+        return purchase.usable_access(here.chain, here.address, token)
+    except RefusedError as error:
+        bought = {
+            found.asset_id for found in purchase.accesses(here.chain, here.address) if found.grant.unused()
+        }
+        for one in versions_of(here.chain, here.store, token):
+            if one.token in bought:
+                raise RefusedError(
+                    "you hold unused uses of another version of this dataset",
+                    got=name,
+                    expected=f"version {one.listing.version}",
+                    do=f"Name that one: {one.token}",
+                ) from error
+        raise
 
 
 def _algorithm(here: Session, listing: Listing, name: str) -> jobs.Algorithm:

@@ -32,6 +32,7 @@ from marketplace.core.dataset import (
     ListedAlgorithm,
     Listing,
     Responsible,
+    Table,
     TableFormat,
 )
 from marketplace.core.eip712 import Domain
@@ -62,9 +63,11 @@ LISTING = Listing(
     published=date(2026, 11, 23),
     header=Cid.of("raw", b"header"),
     terms=Cid.of("raw", b"terms"),
-    format=TableFormat.csv,
-    rows=39_278,
-    columns=(Column("time", ColumnKind.integer), Column("anomaly", ColumnKind.boolean)),
+    content=Table(
+        TableFormat.csv,
+        39_278,
+        (Column("time", ColumnKind.integer), Column("anomaly", ColumnKind.boolean)),
+    ),
     environment=Environment("python-ml", ("torch==2.13.0", "numpy==2.4.6")),
     personal_data=False,
     algorithms=(ListedAlgorithm("tabular-classifier", sha256(b"bundle"), Cid.of("raw", b"bundle")),),
