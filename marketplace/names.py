@@ -74,8 +74,8 @@ def versions_of(chain: Chain, store: ContentStore, token: int) -> list[Named]:
 
     Raises NotFoundError, IntegrityError, InputError where its own listing cannot be read.
     """
-    owner = chain.owner_of(token)
-    itself = Named(token, owner, listing_of(chain, store, token))
+    owner, publishers = chain.owner_of(token), dict(published_datasets(chain))
+    itself = Named(token, publishers.get(token, ""), listing_of(chain, store, token))
     found, _ = _by_slug(chain, store, owner.lower(), itself.listing.slug)
     lines = _lines(chain, [*(one for one in found if one.token != token), itself])
     return next(line for line in lines if itself in line)
