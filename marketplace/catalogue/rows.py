@@ -246,7 +246,7 @@ class Listing(Row):
     """What the shared store holds under an asset's metadata digest.
 
     status: `ok`, `unavailable` (tried again) or `invalid` (never tried again), with the reason.
-    rows: of the table, 0 where there is none. words: what search looks through, case folded.
+    rows: of a table; pictures or files of other data; 0 of a model. words: what search looks through, case folded.
     document: the document's text, empty unless ok.
     """
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,3 +267,36 @@ def test_only_the_owner_can_wrap_a_commitment(tmp_path: Path, sandbox: Sandbox) 
     stranger = account_named("a stranger to the data").address
     with pytest.raises(IntegrityError, match="wrapped by someone else"):
         laid.bench.vault.key(laid.bench.record, NODE, domain=DOMAIN, owner=stranger)
+
+
+# Written as a program of its own, so that the memory of other tests is not counted.
+MEASURE = """
+import resource, sys
+from pathlib import Path
+from compute.provider import in_place
+from compute.provider.lying import look
+from compute.provider.publish import _as_one
+from marketplace.core import envelope
+lying = look(Path(sys.argv[1]))
+in_place.committed(look(Path(sys.argv[2])), "did:x", bytes(32), lambda done: None)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+in_place.committed(lying, "did:x", bytes(32), lambda done: None)
+with _as_one(lying) as source:
+    header = envelope.seal(source, id="did:x", key=bytes(32), prefix=bytes(7), put=lambda cid, block: None)
+print(header.size, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_data_is_committed_to_and_sealed_in_memory_that_does_not_grow_with_it(tmp_path: Path) -> None:
+    for name, size in (("small", 1), ("large", 64 << 20)):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            with (tmp_path / name / f"{number}.bin").open("wb") as file:
+                file.truncate(size)
+    run = subprocess.run(
+        [sys.executable, "-c", MEASURE, tmp_path / "large", tmp_path / "small"],
+        capture_output=True, text=True, check=True, timeout=200,
+    )  # fmt: skip
+    size, grown = map(int, run.stdout.split())
+    assert size > 2 * (64 << 20)
+    assert grown < 24  # MiB
