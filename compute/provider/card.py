@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from io import BytesIO
 
-from compute.sandbox import environment_list
 from marketplace.core import bundle, unixfs
 from marketplace.core.bundle import parse_bundle
 from marketplace.core.canonical import MAX_DOCUMENT
 from marketplace.core.cid import Cid
 from marketplace.core.dataset import Content, Creator, Environment, ListedAlgorithm, Listing, Responsible
 from marketplace.core.ids import Did
-from marketplace.core.manifest import Environment as EnvironmentName
 from marketplace.core.policy import CustomAlgorithms, Purpose, Terms
 from marketplace.errors import InputError
 
@@ -90,6 +88,7 @@ def draft_of(
     choice: TermsChoice,
     content: Content,
     terms: Terms,
+    environments: tuple[Environment, ...],
     *,
     in_place: bool = False,
     replaces: Did | None = None,
@@ -107,7 +106,7 @@ def draft_of(
         header=Cid.raw(bytes(32)),
         terms=terms.cid,
         content=content,
-        environment=Environment(str(EnvironmentName.PYTHON_ML), tuple(environment_list())),
+        environments=environments,
         personal_data=bool(card.sensitive),
         algorithms=tuple(_listed(data) for data in choice.algorithms),
         keywords=card.keywords,

@@ -11,15 +11,16 @@ import typer
 from compute.algorithms import bundle_of
 from compute.provider import in_place
 from compute.provider.card import TermsChoice, card_of
-from compute.provider.home import vault_of
+from compute.provider.home import environments_of, vault_of
 from compute.provider.publish import Price, Publisher
 from compute.provider.survey import DataKind
-from marketplace.cli.session import Session, parse_euros, session
+from marketplace.cli.session import Session, session
 from marketplace.core.content import kind_of
+from marketplace.core.dataset import Environment
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, parse_address
 from marketplace.core.ids import Status, role_id
 from marketplace.core.policy import CustomAlgorithms, Purpose
-from marketplace.core.readable import euros
+from marketplace.core.readable import euros, parse_euros
 from marketplace.errors import InputError, NotFoundError, RefusedError, SteelyardError
 from marketplace.keys import SEALING_KEY
 from marketplace.names import Named, listing_of, published_datasets, resolve, versions_of
@@ -77,7 +78,9 @@ def dataset_publish(
     choice = TermsChoice(tuple(bundle_of(found) for found in algorithm or ()), purposes, custom, review)
     if before is None:
         _require_new_slug(here, card.slug)
-    published = _publisher(here).publish(
+    environments = environments_of(here)
+    environments.prepare(here.output.step)
+    published = _publisher(here, environments.listed()).publish(
         path,
         card,
         choice,
@@ -180,11 +183,11 @@ def _require_new_slug(here: Session, slug: str) -> None:
             )
 
 
-def _publisher(here: Session) -> Publisher:
+def _publisher(here: Session, environments: tuple[Environment, ...] = ()) -> Publisher:
     keys = here.keyring.sealing_keys()
     if SEALING_KEY not in keys:
         raise NotFoundError("this home has no node yet", do="Run `steelyard node init` first.")
-    return Publisher(here.chain, here.store, vault_of(here), here.account, keys[SEALING_KEY])
+    return Publisher(here.chain, here.store, vault_of(here), here.account, keys[SEALING_KEY], environments)
 
 
 def dataset_offer(

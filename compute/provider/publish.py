@@ -26,7 +26,7 @@ from compute.provider.vault import Form, SealedDataset, Vault, VaultRecord, wrap
 from marketplace import bonds
 from marketplace.chain.client import Chain, Sent
 from marketplace.core import archive
-from marketplace.core.dataset import Listing
+from marketplace.core.dataset import Environment, Listing
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32
 from marketplace.core.ids import Did, Kind, asset_id
 from marketplace.core.offer import Offer, Signed
@@ -71,13 +71,19 @@ class Published:
 
 
 class Publisher:
-    """Publishes for one owner, whose node's sealing key is given."""
+    """Publishes for one owner, whose node's sealing key and environments are given."""
 
     def __init__(
-        self, chain: Chain, store: ContentStore, vault: Vault, owner: LocalAccount, node_key: bytes
+        self,
+        chain: Chain,
+        store: ContentStore,
+        vault: Vault,
+        owner: LocalAccount,
+        node_key: bytes,
+        environments: tuple[Environment, ...],
     ) -> None:
         self._chain, self._store, self._vault = chain, store, vault
-        self._owner, self._node_key = owner, node_key
+        self._owner, self._node_key, self._environments = owner, node_key, environments
 
     def publish(
         self,
@@ -104,7 +110,16 @@ class Publisher:
         salt = os.urandom(32)
         did = did_of(self._chain, asset_id(Kind.dataset, self._owner.address, salt))
         terms = terms_for(did, self._owner.address, choice)
-        draft = draft_of(did, card, choice, found.content, terms, in_place=in_place, replaces=replaces)
+        draft = draft_of(
+            did,
+            card,
+            choice,
+            found.content,
+            terms,
+            self._environments,
+            in_place=in_place,
+            replaces=replaces,
+        )
         on_step("committing to the data" if in_place else "sealing the data")
         keep = self._commit if in_place else self._seal
         sealed = keep(found.lying, did, on_step)

@@ -53,7 +53,6 @@ Not covered
 """
 
 from compute.sandbox.cgroup import most_memory
-from compute.sandbox.environment import environment_digest, environment_list
 from compute.sandbox.sandbox import Sandbox, can_map_owner
 from compute.sandbox.task import Bound, Ending, Isolation, Limits, Outcome, Source, Task, Tree, Wall
 
@@ -69,7 +68,5 @@ __all__ = [
     "Tree",
     "Wall",
     "can_map_owner",
-    "environment_digest",
-    "environment_list",
     "most_memory",
 ]

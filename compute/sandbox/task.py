@@ -121,6 +121,7 @@ class Task:
     trees: id below /data/inputs -> folder: `<id>/files/...` by name, `<id>/0`, `<id>/1`... by number.
     ddos: name below /data/ddos -> content. transformations: path below /data/transformations -> content;
     `entrypoint` is one of them, which is also served as /data/transformations/algorithm.
+    packages: the folder of packages that it imports from; None: the standard library alone.
     environment: extra variables, as TRANSFORMATION_DID. DIDS is made from the folders of `inputs` and from `trees`.
 
     As root, a file that others may not read is copied into memory for the job (25 ms for 50 MiB); one that
@@ -133,6 +134,7 @@ class Task:
     entrypoint: str
     trees: Mapping[str, Tree] = field(default_factory=dict)
     ddos: Mapping[str, Source] = field(default_factory=dict)
+    packages: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
 
@@ -171,6 +173,8 @@ class Outcome:
     exit_code: int | None
     started_at: int
     finished_at: int
+    seconds: float
+    peak_bytes: int | None
     log_tail: str
     outputs: Path
     refused: tuple[str, ...]

@@ -20,6 +20,7 @@ from marketplace.core import schemas
 from marketplace.core.canonical import MAX_DOCUMENT, JsonValue, canonical, parse_canonical, sha256
 from marketplace.core.cid import Cid
 from marketplace.core.content import Content, Files, Images, PictureFormat, Table, content_of
+from marketplace.core.environments import WantedEnvironment, named
 from marketplace.core.exact import brief, require_exact
 from marketplace.core.ids import Did, Kind, kind_of
 from marketplace.core.listing_parts import (
@@ -31,11 +32,14 @@ from marketplace.core.listing_parts import (
     ListedAlgorithm,
     Responsible,
     TableFormat,
+    check_environments,
     environment_digest,
+    environments_json,
+    read_environments,
     read_ipfs,
 )
 from marketplace.core.text import check_line, check_slug, check_text, check_url
-from marketplace.errors import InputError
+from marketplace.errors import InputError, RefusedError
 
 __all__ = [
     "MAX_COLUMNS",
@@ -74,6 +78,7 @@ class Listing:
     licence: an SPDX id (as CC-BY-4.0; its form is checked, not that it exists) or a URL. version: as 1.0.0.
     header: the block of the sealed envelope's header, or of the commitment to data that lies in place. terms: the block
     of the ODRL terms. replaces: the version before this one; whether it is one is for readers to find out.
+    environments: what the node offered to algorithms when this was listed, at least one.
     personal_data: whether anyone can be identified; if so, `responsible.sensitive` says by what.
     Raises InputError naming the field that does not fit.
     """
@@ -89,7 +94,7 @@ class Listing:
     header: Cid
     terms: Cid
     content: Content
-    environment: Environment
+    environments: tuple[Environment, ...]
     personal_data: bool
     algorithms: tuple[ListedAlgorithm, ...] = ()
     keywords: tuple[str, ...] = ()
@@ -109,6 +114,7 @@ class Listing:
         _check_keywords(self.keywords)
         _check_blocks(header=self.header, terms=self.terms)
         _check_algorithms(self.algorithms)
+        check_environments(self.environments)
         _check_personal(self.personal_data, self.responsible)
         if self.replaces is not None:
             _check_replaced(self.replaces, self.did)
@@ -129,6 +135,16 @@ class Listing:
     def version_numbers(self) -> tuple[int, ...]:
         """The version as versions are compared."""
         return tuple(map(int, self.version.split(".")))
+
+    def require_environment(self, wanted: WantedEnvironment) -> None:
+        """Raises RefusedError where the node offers no such environment."""
+        if not any(map(wanted.fits, self.environments)):
+            raise RefusedError(
+                "the dataset's node does not offer the environment that the algorithm needs",
+                got=wanted,
+                expected=named(self.environments),
+                do="Name one of these in algorithm.toml, or ask the provider for it.",
+            )
 
     @property
     def digest(self) -> bytes:
@@ -160,7 +176,7 @@ class Listing:
             "usageInfo": self._usage_info(),
             "distribution": [self._header(), self.content.distribution(self._header_name)],
             "steelyard:algorithm": [algorithm.to_json() for algorithm in self.algorithms],
-            "steelyard:environment": self.environment.to_json(),
+            "steelyard:environment": environments_json(self.environments),
             "steelyard:personalData": self.personal_data,
             **responsible,
         }
@@ -298,7 +314,7 @@ def _read(document: Any) -> Listing:
         header=read_ipfs(header["contentUrl"]),
         terms=read_ipfs(document["usageInfo"]["@id"]),
         content=content_of(document),
-        environment=Environment.of_json(document["steelyard:environment"]),
+        environments=read_environments(document["steelyard:environment"]),
         personal_data=document["steelyard:personalData"],
         algorithms=tuple(ListedAlgorithm.of_json(one) for one in document["steelyard:algorithm"]),
         keywords=tuple(document.get("keywords", ())),

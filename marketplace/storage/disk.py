@@ -13,16 +13,17 @@ from marketplace.errors import FullError, UnavailableError
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Put `data` where `path` is, in place of what was there; missing folders are made.
 
-    It is on the disk when this returns. Raises UnavailableError if it cannot be written; `path` is then as it was.
+    mode: of the file, less the umask. It is on the disk when this returns. Raises UnavailableError if it cannot be
+    written; `path` is then as it was.
     """
     partial = path.parent / f".{secrets.token_hex(8)}.partial"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _write_through(partial, data)
+            _write_through(partial, data, mode)
             partial.replace(path)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -40,8 +41,9 @@ def disk_error(what: str, error: OSError) -> UnavailableError:
     return UnavailableError(what, got=got, do="Check the path and its permissions, then try again.")
 
 
-def _write_through(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
+def _write_through(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with open(descriptor, "wb") as file:  # noqa: PTH123  # pathlib opens no descriptors
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

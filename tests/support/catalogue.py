@@ -78,7 +78,7 @@ class Town:
             header=Cid.of("raw", b"header"),
             terms=(terms or self.terms(did)).cid,
             content=Table(TableFormat.csv, 49_097, (Column("time", ColumnKind.integer),)),
-            environment=Environment("python-ml", ("numpy==2.4.6",)),
+            environments=(Environment("python-ml", ("numpy==2.4.6",)),),
             personal_data=False,
             **(fields | changes),
         )
