@@ -30,7 +30,14 @@ class Seen:
         if self.live is None:
             return f"state on chain: {self.state.name if self.state else 'none'}"
         done, of = self.live.done, self.live.of
-        return f"node says: {self.live.stage}" + (f" {done}/{of} {'█' * (20 * done // of)}" if of else "")
+        text = f"node says: {self.live.stage}"
+        if of:
+            text += f" {done}/{of} {'█' * (20 * done // of)}"
+        if self.live.position:
+            text += f", number {self.live.position} in its queue"
+        if self.live.seconds:
+            text += f"; an answer in about {self.live.seconds} s"
+        return text
 
     def to_json(self) -> dict[str, Any]:
         if self.live:

@@ -17,6 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scripts.bench_catalogue import indexer_ratios, searches
+from scripts.bench_daily import node_at_rest, small_jobs
 from scripts.bench_gas import gas_figures
 from scripts.bench_jobs import first_line_seconds, training_ratio
 from scripts.bench_storage import sealing_share
@@ -75,6 +77,13 @@ def measure(folder: Path, say: Callable[[str], None]) -> Iterator[Figure]:
         yield Figure(f"the same with {many:,} jobs open / with none", ratio, 1.02, note=note)
     say("encryption and content addressing of 256 MiB")
     yield Figure("seal + CID, share of AES-GCM then SHA-256", sealing_share(), 0.8, at_least=True)
+    say("the indexer on 100,000 events, in both databases")
+    for name, ratio in indexer_ratios(folder).items():
+        yield Figure(f"indexer, 100,000 events / raw eth_getLogs, {name}", ratio, 3.0, note="median of pairs")
+    say("search over 100,000 listings, in both databases")
+    for name, found in searches(folder).items():
+        note = f"slowest: {found.slowest}"
+        yield Figure(f"search, 100,000 listings, p95 (ms), {name}", found.p95, 50.0, note=note)
     say("training in the sandbox and bare, in turn")
     ratio = training_ratio(folder)
     yield Figure(
@@ -87,6 +96,18 @@ def measure(folder: Path, say: Callable[[str], None]) -> Iterator[Figure]:
         seconds,
         1.0,
         note=f"Python's start {own:.2f} s",
+    )
+    say("a node at rest, on a chain with a block every two seconds")
+    rest = node_at_rest(folder / "rest")
+    yield Figure("a node at rest: memory (MB)", rest.bytes / 1e6, 150)
+    yield Figure("a node at rest: CPU (% of a core)", 100 * rest.cpu, 1)
+    say("a thousand small jobs, all open at once, through one node")
+    busy = small_jobs(folder / "busy", 1_000, say)
+    yield Figure(
+        "1,000 small jobs through one node: overhead a job (s)",
+        busy.overhead,
+        1.0,
+        note=f"{busy.seconds:.2f} s a job, the same program bare {busy.bare:.2f} s",
     )
 
 

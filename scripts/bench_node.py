@@ -28,6 +28,7 @@ from marketplace.core.dataset import Environment
 from marketplace.core.policy import CustomAlgorithms, Purpose
 from marketplace.core.wrapping import public_key
 from marketplace.keys import Keyring
+from marketplace.logs import teller
 from marketplace.lookup import listing_of, usable_offer
 from marketplace.storage import LocalStore
 from tests.support.chain import RunningMarket, running_market
@@ -89,7 +90,7 @@ def running_node(folder: Path, *, megabytes: int, stop: threading.Event) -> Iter
         )  # fmt: skip
         runner = Runner(sandbox, vault, outputs, Keys(public_key(private), private), chain.domain)
         sandbox.probe()
-        node = Node(place, runner, Reporter("", market.node, chain.domain), lambda text: None)
+        node = Node(place, runner, Reporter("", market.node, chain.domain), teller("node"))
         thread = threading.Thread(target=node.run, args=(stop,))
         thread.start()
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from hypothesis import settings
 
@@ -33,3 +35,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next(longest, len(LONGEST_FIRST))
 
     items.sort(key=place)
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port of loopback where nobody answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -17,8 +19,10 @@ from compute.provider.journal import Entry
 from compute.provider.node import Node, Place
 from compute.provider.place import check_key, registered_key
 from compute.provider.reporter import Reporter
+from compute.provider.resources import Resources, resources
 from compute.provider.rotation import open_jobs, rotate
 from compute.provider.runner import Keys, Runner
+from compute.provider.turns import Turn, turns
 from compute.sandbox import Isolation, Sandbox, Wall
 from marketplace import bonds
 from marketplace.chain.client import ETHER
@@ -29,6 +33,7 @@ from marketplace.core.ids import parse_digest
 from marketplace.core.readable import euros
 from marketplace.errors import RefusedError
 from marketplace.keys import NODE_WALLET, SEALING_KEY
+from marketplace.logs import begin, teller
 
 Gas = Annotated[float, typer.Option(min=0, max=10, help="ether that the node should hold for its gas")]
 
@@ -140,13 +145,20 @@ def _is_registered(here: Session, node: str, sealing: bytes, isolation: int) -> 
     )
 
 
-def node_run(context: typer.Context) -> None:
+def node_run(
+    context: typer.Context,
+    metrics: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_535, help="loopback port for /metrics, /health and /ready; 0: a free one"),
+    ] = None,
+) -> None:
     """Follow the chain and run the jobs that your terms permit, until Ctrl-C."""
     here = session(context)
+    begin(as_json=here.output.as_json)
     with ExitStack() as held:
         held.enter_context(alone_in(here.home))
         held.enter_context(alone_with(_registered_node(here), here.deployment))
-        _serve(here)
+        _serve(here, metrics)
 
 
 def _registered_node(here: Session) -> str:
@@ -166,7 +178,7 @@ def _registered_node(here: Session) -> str:
     return node
 
 
-def _serve(here: Session) -> None:
+def _serve(here: Session, metrics: int | None) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -183,23 +195,41 @@ def _serve(here: Session) -> None:
         )  # fmt: skip
         runner = Runner(sandbox, vault, outputs, Keys(sealing.public, sealing.private), here.chain.domain)
         reporter = Reporter(here.settings.hub, account, here.chain.domain)
-        node = Node(place, runner, reporter, lambda text: here.output.event({"node": text}, text))
-        here.output.event(
-            {"service": "node", "address": account.address, "isolation": int(isolation)},
+        say = teller("node")
+        node = Node(place, runner, reporter, say)
+        say(
             f"node {account.address} serves {here.address}; isolation: {isolation.name}",
+            service="node",
+            address=account.address,
+            isolation=int(isolation),
         )
-        _look_at(environments, here)
-        node.run(stop)
+        _look_at(environments)
+        with _operations(place, here, metrics):
+            node.run(stop)
 
 
-def _look_at(environments: Environments, here: Session) -> None:
+@contextmanager
+def _operations(place: Place, here: Session, port: int | None) -> Iterator[None]:
+    """The operator's port, where one is asked for; its library is not loaded otherwise."""
+    if port is None:
+        yield
+        return
+    from compute.provider.operations import operations
+
+    with operations(place, here.home / "vault", port) as url:
+        teller("node")(f"metrics at {url}/metrics", url=url)
+        yield
+
+
+def _look_at(environments: Environments) -> None:
     """Says at the start what algorithms may be given, and what was withdrawn and why."""
+    say = teller("node")
     for one in environments.all():
         if one.wrong or one.built is None:
             text = f"environment {one.folder} is withdrawn, jobs that want it are rejected: {one.wrong}; build it again"
-            here.output.event({"withdrawn": one.folder, "why": one.wrong}, text)
+            say(text, withdrawn=one.folder, why=one.wrong)
         else:
-            here.output.event({"environment": _named(one.built)}, f"environment {_named(one.built)} is whole")
+            say(f"environment {_named(one.built)} is whole", environment=_named(one.built))
 
 
 def _named(one: BuiltEnvironment) -> str:
@@ -219,11 +249,31 @@ def _require_isolation(here: Session, reached: Isolation) -> None:
 
 
 def node_status(context: typer.Context) -> None:
-    """Jobs at this node and what each waits for."""
+    """Jobs at this node, what each waits for, and what the machine has for them."""
     here = session(context)
-    rows = [_entry_json(entry) for entry in journal_of(here).entries(active=False)]
+    journal = journal_of(here)
+    entries = journal.entries(active=False)
+    found = turns(entries, journal.durations(), running=())
+    rows = [_entry_json(entry, found.get(entry.job_id)) for entry in entries]
     cells = [(row["job"], row["step"], row["note"]) for row in rows]
-    here.output.result({"jobs": rows}, [table("Jobs at this node", ("job", "step", "note"), cells)])
+    has = resources(here.home / "vault", environments_of(here))
+    here.output.result(
+        {"jobs": rows, "resources": asdict(has)},
+        [table("Jobs at this node", ("job", "step", "note"), cells), *_shown(has)],
+    )
+
+
+def _shown(has: Resources) -> list[str]:
+    return [
+        f"cores {has.cores}, load {has.load:.1f}; GPUs for algorithms: none",
+        f"memory {_gib(has.memory)}, a job may ask for {_gib(has.job_memory)}; scratch free {_gib(has.scratch_free)}",
+        f"vault {_gib(has.vault)}, its disk has {_gib(has.vault_free)} free",
+        *(f"environment {name} 0x{digest.hex()}" for name, digest in has.environments),
+    ]
+
+
+def _gib(size: int) -> str:
+    return f"{size / 1024**3:.2f} GiB"
 
 
 def node_log(
@@ -236,7 +286,10 @@ def node_log(
     here.output.result({"job": job, "lines": lines}, lines or ["the algorithm wrote nothing"])
 
 
-def _entry_json(entry: Entry) -> dict[str, Any]:
+def _entry_json(entry: Entry, turn: Turn | None) -> dict[str, Any]:
     failure = entry.data.get("failure", {})
     note = entry.data.get("detail") or failure.get("detail") or ""
-    return {"job": "0x" + entry.job_id.hex(), "step": str(entry.step), "until": entry.until, "note": note}
+    if turn:
+        note = f"number {turn.position} in the queue" + (f", about {turn.seconds} s" if turn.seconds else "")
+    name = "0x" + entry.job_id.hex()
+    return {"job": name, "step": str(entry.step), "until": entry.until, "note": note}

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE TABLE IF NOT EXISTS approvals (subject BLOB, document BLOB, block INTEGER, PRIMARY KEY (subject, document));
 CREATE TABLE IF NOT EXISTS refusals (job_id BLOB PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS shown (job_id BLOB PRIMARY KEY, subject BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (algorithm BLOB NOT NULL, asset TEXT NOT NULL, seconds REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS blocks (number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 """
 _KEEP_BLOCKS = 1_000
+_KEEP_RUNS = 1_000
 
 
 class Step(StrEnum):
@@ -155,6 +158,25 @@ class Journal:
         with self._session() as db:
             return db.execute("SELECT 1 FROM refusals WHERE job_id = ?", (job_id,)).fetchone() is not None
 
+    def note_run(self, entry: Entry, seconds: float) -> None:
+        """How long a job was in the sandbox; the newest count."""
+        with self._session() as db:
+            values = (entry.request.algorithm, str(entry.asset), seconds)
+            db.execute("INSERT INTO runs VALUES (?, ?, ?)", values)
+            db.execute("DELETE FROM runs WHERE rowid <= (SELECT max(rowid) FROM runs) - ?", (_KEEP_RUNS,))
+
+    def durations(self) -> dict[tuple[bytes, int], list[float]]:
+        """Seconds of the newest runs, by algorithm and dataset."""
+        with self._session() as db:
+            rows = db.execute("SELECT algorithm, asset, seconds FROM runs").fetchall()
+        found: dict[tuple[bytes, int], list[float]] = {}
+        try:
+            for algorithm, asset, seconds in rows:
+                found.setdefault((bytes(algorithm), int(asset)), []).append(float(seconds))
+        except (TypeError, ValueError) as error:
+            raise _damaged(error) from error
+        return found
+
     def known(self) -> list[tuple[int, bytes]]:
         """(number, hash) of blocks whose events are in the journal, ascending: shows what changed meanwhile."""
         with self._session() as db:
@@ -190,7 +212,9 @@ class Journal:
             )
 
 
+@lru_cache(maxsize=4_096)
 def _entry(row: tuple[Any, ...]) -> Entry:
+    """A row as an entry; the node reads all of its open jobs several times a second, and most have not changed."""
     job_id, block, step, asset, until, request, data = row
     try:
         return Entry(

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from eth_account.signers.local import LocalAccount
 
 from compute.environments import Environments
 from compute.provider.clock import Clock
+from compute.provider.facts import Facts
 from compute.provider.journal import Entry, Journal, Step
 from compute.provider.vault import Vault
 from marketplace.chain.client import Chain
+from marketplace.core.cid import Cid
 from marketplace.core.events import AccessBought
 from marketplace.errors import NotFoundError, RefusedError
 from marketplace.storage import ContentStore
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,15 @@ class Place:
     private_key: bytes
     environments: Environments
     patience: float = 60.0
+    facts: Facts = field(default_factory=Facts)
 
     @cached_property
     def clock(self) -> Clock:
         return Clock(self.chain)
+
+    def touch_store(self) -> None:
+        """Asks the shared store for something. Raises UnavailableError where it does not answer."""
+        self.store.has(Cid.of("raw", b""))
 
     def now(self) -> float:
         """The chain's time, Unix seconds."""

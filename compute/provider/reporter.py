@@ -26,27 +26,35 @@ class Reporter:
         self._queue: queue.Queue[Progress] = queue.Queue(maxsize=1_000)
         self._last: dict[bytes, tuple[float, Progress]] = {}
         self._sequence = 0
+        self._lock = threading.Lock()
         if self._hub:
             threading.Thread(target=self._post_all, name="reporter", daemon=True).start()
 
     def report(self, job_id: bytes, stage: str, done: int = 0, of: int = 0) -> None:
         """Queues one report; steps of one stage are thinned out, and a full queue drops."""
+        self._post(job_id, stage, min(done, of), of)
+
+    def report_turn(self, job_id: bytes, *, position: int, seconds: int) -> None:
+        """As `report`, of a job that waits for the sandbox: see `Progress`."""
+        self._post(job_id, "queued", 0, 0, position, seconds)
+
+    def _post(self, job_id: bytes, stage: str, *numbers: int) -> None:
         if not self._hub:
             return
-        self._sequence = max(self._sequence + 1, int(time.time() * 1000))  # rises across restarts
-        progress = Progress(job_id, self._sequence, stage, min(done, of), of)
-        if not self._is_news(progress):
-            return
-        with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(progress)
-            self._last[job_id] = (time.monotonic(), progress)
+        with self._lock, contextlib.suppress(queue.Full):
+            self._sequence = max(self._sequence + 1, int(time.time() * 1000))  # rises across restarts
+            progress = Progress(job_id, self._sequence, stage, *numbers)
+            if self._is_news(progress):
+                self._queue.put_nowait(progress)
+                self._last[job_id] = (time.monotonic(), progress)
 
     def _is_news(self, progress: Progress) -> bool:
         """Another stage, the last step of one, or a while since the last report; an algorithm may count for ever."""
         if progress.job_id not in self._last:
             return True
         at, last = self._last[progress.job_id]
-        if progress.stage != last.stage or time.monotonic() - at >= _SECONDS_BETWEEN:
+        another = (progress.stage, progress.position) != (last.stage, last.position)
+        if another or time.monotonic() - at >= _SECONDS_BETWEEN:
             return True
         return progress.done == progress.of > 0 and not last.done == last.of > 0
 

@@ -7,34 +7,57 @@ come yet, RefusedError where this node may not act now; the node tries again.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 from compute.provider.answers import Answers
+from compute.provider.background import Background
 from compute.provider.decisions import REFUSED_ALGORITHM, REFUSED_OUTPUT
 from compute.provider.execution import Failure, asks_for_too_much, failure_json, node_failure
 from compute.provider.journal import Entry, Step
 from compute.provider.judge import Refusal, Verdict, judge
-from compute.provider.place import Place, Say, rejected
+from compute.provider.place import Place, rejected
 from compute.provider.reporter import Reporter
 from compute.provider.requests import is_released, valid_approval
 from compute.provider.runner import Runner, Success
+from compute.provider.turns import rounded_up, seconds_with_those_ahead
 from marketplace.core import envelope
-from marketplace.core.job import Fault
+from marketplace.core.job import Fault, Grant
 from marketplace.errors import NotFoundError, UnavailableError
+from marketplace.logs import Say, described
 from marketplace.storage import get_document
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """grant: as it was before the judgement began."""
+
+    grant: Grant
+    verdict: Verdict | Refusal
 
 
 class Steps:
     """One node's judgement and its sandbox.
 
-    One job runs at a time, in the order of the chain. The next is judged again only once the one before is answered:
-    a breach of policy ends the grant of the jobs behind it.
+    One job runs at a time, in the order of the chain. The next is judged again meanwhile, and once more where its grant
+    has changed since; a job behind a breach of policy only once that breach is confirmed: it ends the grant of the jobs
+    behind it.
     """
 
-    def __init__(self, place: Place, runner: Runner, reporter: Reporter, answers: Answers, say: Say) -> None:
+    def __init__(
+        self,
+        place: Place,
+        runner: Runner,
+        reporter: Reporter,
+        answers: Answers,
+        background: Background,
+        say: Say,
+    ) -> None:
         self._place, self._runner, self._reporter = place, runner, reporter
-        self._answers, self._say = answers, say
+        self._answers, self._background, self._say = answers, background, say
+        self._next: tuple[Entry, Future[_Judged]] | None = None
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox")
         self._running: dict[bytes, Future[Success | Failure]] = {}
         self._stop = threading.Event()
@@ -51,6 +74,10 @@ class Steps:
                 del self._running[job_id]
 
     def judge(self, entry: Entry) -> Entry | None:
+        """Whether the job may run; in the background."""
+        return self._background.move(entry, self._judge)
+
+    def _judge(self, entry: Entry) -> Entry:
         place = self._place
         if standing := self._answers.standing(entry):
             return standing
@@ -68,13 +95,22 @@ class Steps:
         if verdict.permit.needs_approval:
             self._ask(entry, "your approval", "waiting for the owner's approval")
             return placed.to(Step.approval)
-        return placed.to(Step.run, review=verdict.permit.review_output)
+        return self._to_run(placed, review=verdict.permit.review_output)
+
+    def _to_run(self, entry: Entry, *, review: bool) -> Entry:
+        """Into the queue, or back at once with all money where its turn would come too late."""
+        journal = self._place.journal
+        needed = seconds_with_those_ahead(entry, journal.entries(), journal.durations())
+        if needed > self._place.seconds_left(entry):
+            detail = f"with the jobs before it, it would take {rounded_up(needed)} s; its deadline is earlier"
+            return rejected(entry, "no-capacity", detail)
+        return entry.to(Step.run, review=review)
 
     def _without_content(self, entry: Entry, error: NotFoundError) -> Entry:
         """What is missing may still come, for a while. Raises the error again until then."""
         place = self._place
         if not place.is_ours(entry):
-            self._say(f"job 0x{entry.job_id.hex()} is on no dataset of this vault: left to expire")
+            self._say("is on no dataset of this vault: left to expire", job=entry.job_id)
             return entry.to(Step.done)
         opened = place.chain.block_time(entry.block)
         if place.now() - opened < place.patience:
@@ -97,7 +133,7 @@ class Steps:
 
     def _ask(self, entry: Entry, what: str, stage: str) -> None:
         name = f"0x{entry.job_id.hex()}"
-        self._say(f"job {name} waits for {what}: steelyard request show {name}")
+        self._say(f"waits for {what}: steelyard request show {name}", job=entry.job_id)
         self._reporter.report(entry.job_id, stage)
 
     def approval(self, entry: Entry) -> Entry | None:
@@ -114,7 +150,7 @@ class Steps:
         verdict = self._verdict(entry)
         if isinstance(verdict, Refusal):
             return rejected(entry, verdict.code, verdict.detail)
-        return entry.to(Step.run, review=approval.review_output or verdict.permit.review_output)
+        return self._to_run(entry, review=approval.review_output or verdict.permit.review_output)
 
     def run(self, entry: Entry) -> Entry | None:
         future = self._running.get(entry.job_id)
@@ -128,14 +164,18 @@ class Steps:
         except UnavailableError:
             raise  # no room in memory or on the disk: once more in a while
         except Exception as error:  # whatever it is, it is the node's own trouble
-            self._say(f"job 0x{entry.job_id.hex()}: {type(error).__name__}: {error}")
+            self._say(f"could not be run: {described(error)}", job=entry.job_id)
             ended = node_failure("node-error", type(error).__name__)
         if isinstance(ended, Failure):
             name = f"0x{entry.job_id.hex()}"
             if ended.fault is Fault.node:
-                self._say(f"job {name} failed by this node: {ended.detail}; more: steelyard node log {name}")
+                self._say(
+                    f"failed by this node: {ended.detail}; more: steelyard node log {name}", job=entry.job_id
+                )
             else:
-                self._say(f"job {name} went wrong; what it wrote, for you alone: steelyard node log {name}")
+                self._say(
+                    f"went wrong; what it wrote, for you alone: steelyard node log {name}", job=entry.job_id
+                )
             return entry.to(Step.fail, failure=failure_json(entry.job_id, ended))
         return self._succeeded(entry, ended)
 
@@ -143,14 +183,47 @@ class Steps:
         if self._place.is_late(entry):
             late = node_failure("deadline", "the deadline came before the job could run")
             return entry.to(Step.fail, failure=failure_json(entry.job_id, late))
-        if self._running:
+        if self._running or self._is_behind_a_breach(entry):
+            self._prepare(entry)
             return None  # its turn comes
         self._place.check_key()
-        verdict = self._verdict(entry)
+        verdict = self._latest_verdict(entry)
         if isinstance(verdict, Refusal):
             return rejected(entry, verdict.code, verdict.detail)
-        self._running[entry.job_id] = self._pool.submit(self._in_sandbox, entry, verdict)
+        future = self._pool.submit(self._in_sandbox, entry, verdict)
+        future.add_done_callback(self._is_over)
+        self._running[entry.job_id] = future
         return None
+
+    def _prepare(self, entry: Entry) -> None:
+        """Judges the next job while the one before it runs."""
+        if self._next is None:
+            self._next = (entry, self._background.begin(lambda: self._judged(entry)))
+
+    def _judged(self, entry: Entry) -> _Judged:
+        request = entry.request
+        grant = self._place.chain.grant(request.offer_digest, request.buyer)
+        return _Judged(grant, self._verdict(entry))
+
+    def _latest_verdict(self, entry: Entry) -> Verdict | Refusal:
+        """The prepared one where nothing that it rests on has changed: all but the grant is named by digest."""
+        prepared, self._next = self._next, None
+        if prepared is not None and prepared[0] == entry:
+            judged = prepared[1].result()
+            request = entry.request
+            if judged.grant == self._place.chain.grant(request.offer_digest, request.buyer):
+                return judged.verdict
+        return self._verdict(entry)
+
+    def _is_behind_a_breach(self, entry: Entry) -> bool:
+        """Whether a job of the same grant broke policy, and the chain does not say so yet."""
+        return any(
+            other.step is Step.fail
+            and other.data["failure"]["fault"] == Fault.policy.name
+            and (other.request.offer_digest, other.request.buyer)
+            == (entry.request.offer_digest, entry.request.buyer)
+            for other in self._place.journal.entries()
+        )
 
     def _succeeded(self, entry: Entry, success: Success) -> Entry:
         moved = entry.to(
@@ -168,9 +241,10 @@ class Steps:
     def _in_sandbox(self, entry: Entry, verdict: Verdict) -> Success | Failure:
         """In the pool's thread."""
         place = self._place
-        asset = verdict.order.offer.asset_id
+        asset, started = verdict.order.offer.asset_id, time.monotonic()
+        place.facts.running_since = started
         with place.vault.logs.writing(entry.job_id, envelope.public_key(place.private_key)) as log:
-            return self._runner.run(
+            ended = self._runner.run(
                 entry.job_id,
                 verdict,
                 place.vault.record(asset),
@@ -181,6 +255,17 @@ class Steps:
                 on_progress=lambda stage, done, of: self._reporter.report(entry.job_id, stage, done, of),
                 stop=self._stop,
             )
+        if isinstance(ended, Success) and not verdict.permit.needs_approval:
+            place.journal.note_run(entry, time.monotonic() - started)
+        return ended
+
+    def _is_over(self, _: object) -> None:
+        self._place.facts.running_since = None
+        self._background.wake.set()
+
+    def running(self) -> list[bytes]:
+        """Jobs in the sandbox: one, or none."""
+        return [job_id for job_id, future in self._running.items() if not future.done()]
 
     def review(self, entry: Entry) -> Entry | None:
         place = self._place

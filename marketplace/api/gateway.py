@@ -1,4 +1,4 @@
-"""The shared store over HTTP: `GET`, `HEAD` and `PUT /ipfs/{cid}`, `GET /health`.
+"""The shared store over HTTP: `GET`, `HEAD` and `PUT /ipfs/{cid}`, `GET /health`, `/ready` and `/metrics`.
 
 What is stored is served as it lies, unchecked: readers check every block and need not trust this server.
 What is put must hash to its name, so nobody can change or replace what is somebody else's; nothing is deleted.
@@ -10,6 +10,7 @@ keep it on loopback, or behind something that knows its writers.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +19,11 @@ from starlette.concurrency import run_in_threadpool
 
 from marketplace.api.answers import read_body
 from marketplace.api.limits import Buckets, PerClient, Rate, asking
+from marketplace.api.metrics import add_operations
 from marketplace.api.problems import add_error_answers, problems
 from marketplace.core.cid import Cid
 from marketplace.errors import InputError, IntegrityError
+from marketplace.readings import Lately, Reading, Watch, obstacle
 from marketplace.storage import MAX_BLOCK, LocalStore
 
 QUOTA = 16 * 1024**3
@@ -43,6 +46,7 @@ _BLOCK_HEADERS = {
 }
 
 
+_SOME_BLOCK = Cid.of("raw", b"")
 _RAW = "application/vnd.ipld.raw"
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _BLOCK_ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -106,7 +110,21 @@ def create_app(
             ) from error
         return Response(status_code=201)
 
+    add_operations(app, _watch(store, quota))
     return app
+
+
+def _watch(store: LocalStore, quota: int) -> Watch:
+    def readings() -> Iterator[Reading]:
+        yield Reading("store_bytes", "Bytes that all blocks take.", store.used)
+        yield Reading("store_quota_bytes", "Bytes that they may take.", quota)
+
+    def obstacles() -> Iterator[str]:
+        if store.used >= quota:
+            yield "the store's quota is used up"
+        yield from obstacle("the store's folder does not answer", lambda: store.has(_SOME_BLOCK))
+
+    return Watch(readings, Lately(obstacles))
 
 
 def _block(block: bytes, cid: Cid) -> Response:

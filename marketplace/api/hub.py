@@ -23,8 +23,11 @@ from marketplace.accounts.database import AccountsDatabase
 from marketplace.accounts.mail import Mail
 from marketplace.accounts.reach import Network, Reach
 from marketplace.api.feed import Feed
+from marketplace.api.hub_watch import watch_of
 from marketplace.api.limits import PerClient, Rate
+from marketplace.api.metrics import add_operations
 from marketplace.api.problems import add_error_answers, problems
+from marketplace.api.pulse import Pulse
 from marketplace.api.routes import assets, events, market, sign_in, sponsor, trade, webhooks
 from marketplace.api.serving import SECONDS_TO_FINISH, serve_app
 from marketplace.api.sponsor import Allowance, Sponsor
@@ -67,7 +70,7 @@ def serve(
     UnavailableError where chain, database or address are not to be had.
     """
     deployment = read_deployment(settings.deployment_file)
-    database = Database(settings.home / "hub.db")
+    database = Database.of(settings)
     stop = threading.Event()
     with (
         contextlib.closing(database),
@@ -77,18 +80,21 @@ def serve(
         ) as chain,
         GatewayStore(settings.gateway, timeout=settings.timeout) as store,
     ):
+        pulse = Pulse()
+        indexer = Indexer(chain, store, database, pulse.beat)
         hub = Hub(
             database,
             deployment,
             accounts,
             chain.block_time,
             chain.accepts,
+            pulse=pulse,
             trouble=lambda: indexer.trouble,
             public_url=public_url,
             reach=Reach(webhooks_to),
             sponsor=sponsored and Sponsor(chain, *sponsored),
+            watch=watch_of(chain, store, database, indexer),
         )
-        indexer = Indexer(chain, store, database, hub.pulse.beat)
         thread = threading.Thread(target=indexer.run, args=(stop,), name="indexer", daemon=True)
         thread.start()
         try:
@@ -96,6 +102,23 @@ def serve(
         finally:
             stop.set()
             thread.join(SECONDS_TO_FINISH)  # a silent endpoint may hold it longer; nothing is lost by leaving
+
+
+def rebuild(settings: Settings) -> dict[str, int]:
+    """Empties the catalogue of `settings` and fills it again; how many rows each table has then.
+
+    A hub that runs on it goes on. Raises as `serve`.
+    """
+    deployment = read_deployment(settings.deployment_file)
+    with (
+        contextlib.closing(Database.of(settings, empty=True)) as database,
+        Chain(
+            settings.rpc, deployment, confirmations=settings.confirmations, timeout=settings.timeout
+        ) as chain,
+        GatewayStore(settings.gateway, timeout=settings.timeout) as store,
+    ):
+        Indexer(chain, store, database).run_once()
+        return {name: len(rows) for name, rows in database.dump().items()}
 
 
 def create_app(hub: Hub, *, requests: Rate = REQUESTS, tls: ssl.SSLContext | None = None) -> FastAPI:
@@ -133,6 +156,7 @@ def create_app(hub: Hub, *, requests: Rate = REQUESTS, tls: ssl.SSLContext | Non
     app.include_router(market.unversioned)
     for noun in (market, assets, trade, events, sign_in, webhooks, sponsor):
         app.include_router(noun.router, prefix="/v1")
+    add_operations(app, hub.watch)
     return app
 
 

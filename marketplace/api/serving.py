@@ -90,6 +90,7 @@ def configuration(app: FastAPI) -> uvicorn.Config:
         http=Connection,
         ws="none",
         proxy_headers=False,  # whoever reaches the port could say to be anyone
+        log_config=None,  # the process has one log: see `logs`
         log_level="error",  # a warning for each malformed request would let anyone fill the log
         access_log=False,
         h11_max_incomplete_event_size=MAX_HEAD,

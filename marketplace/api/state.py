@@ -25,6 +25,7 @@ from marketplace.chain.deployment import Deployment
 from marketplace.core.eip712 import Accepts, Domain
 from marketplace.core.ids import Did
 from marketplace.errors import NotFoundError, UnavailableError
+from marketplace.readings import Watch
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ class Hub:
     pulse: beaten by the indexer when the catalogue changed. fed: beaten when the feed has told an event.
     trouble: why the catalogue may be behind, if it may. block_time: Unix seconds of a block that the catalogue has.
     accepts: asks the chain's contracts for signatures. public_url: where others reach the hub, or empty.
-    sponsor: pays buyers' gas, if anybody does.
+    sponsor: pays buyers' gas, if anybody does. watch: for its operator.
     """
 
     database: Database
@@ -62,6 +63,7 @@ class Hub:
     public_url: str = ""
     reach: Reach = field(default_factory=Reach)
     sponsor: Sponsor | None = None
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def domain(self) -> Domain:

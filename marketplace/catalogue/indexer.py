@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from sqlalchemy import Connection, select
@@ -27,7 +28,7 @@ INTERVAL = 0.2
 LONGEST_PAUSE = 15.0
 """Seconds to wait after errors: doubling from INTERVAL up to this."""
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("steelyard.indexer")
 
 
 class Indexer:
@@ -51,12 +52,19 @@ class Indexer:
         self._follower: Follower | None = None
         self._troubles: dict[str, str] = {}
         self._news = threading.Event()
+        self.looked_at = time.monotonic()
+        """When the chain was last read, of time.monotonic."""
         self._forget_other_deployments()
 
     @property
     def trouble(self) -> str | None:
         """Why the catalogue may be behind: the last error of whatever has not worked since, or None."""
         return next(iter(self._troubles.values()), None)
+
+    @property
+    def documents_waiting(self) -> int:
+        """Documents that the chain names and that were not to be had at the last look; or not looked for yet."""
+        return self._documents.waiting
 
     def run_once(self) -> None:
         """Reads everything that is confirmed, then every document that is wanted and due.
@@ -96,6 +104,7 @@ class Indexer:
         self._follower = None
         before = follower.known[-1] if follower.known else None
         found = follower.poll()
+        self.looked_at = time.monotonic()
         if found is not None and not self._take(found, before, follower.known):
             return True
         self._follower = follower
@@ -157,7 +166,7 @@ class Indexer:
             except Exception as error:  # a hub that serves what it has is better than none
                 known = isinstance(error, SteelyardError)
                 self._troubles[name] = str(error) if known else f"{type(error).__name__} in the indexer"
-                log.warning("%s: %s", name, error, exc_info=not known)
+                log.warning("reading the %s is tried again", name, exc_info=True)
                 stop.wait(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
                 continue

@@ -46,6 +46,7 @@ class Follower:
         self._first = first_block
         self._span = span
         self._known = deque(sorted(known), maxlen=KNOWN_BLOCKS)
+        self._nothing_at: bytes | None = None
 
     @property
     def known(self) -> tuple[tuple[int, bytes], ...]:
@@ -53,12 +54,22 @@ class Follower:
         return tuple(self._known)
 
     def poll(self) -> Batch | Reorganised | None:
-        """What is next, or None where nothing is. Raises what `Chain` raises."""
+        """What is next, or None where nothing is. Raises what `Chain` raises.
+
+        The newest block's hash names the whole chain below it: while it stays, where nothing was next, one question is
+        enough.
+        """
+        head = read_block(self._chain.rpc, "latest")
+        if head is None or head.hash == self._nothing_at:
+            return None
+        self._nothing_at = None
         if self._known and not self._stands(*self._known[-1]):
             return None if self._is_behind() else self._roll_back()
         first = self._known[-1][0] + 1 if self._known else self._first
-        last = min(self._chain.confirmed_head(), first + self._span - 1)
+        confirmed = max(0, head.number - self._chain.confirmations)
+        last = min(confirmed, first + self._span - 1)
         if first > last:
+            self._nothing_at = head.hash
             return None
         # The end is read before and after the logs: if it stayed, the logs are of its chain.
         end = read_block(self._chain.rpc, last)

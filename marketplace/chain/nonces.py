@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
+from itertools import count
 
 from marketplace.chain.blocks import block_number
 from marketplace.chain.rpc import Rpc, quantity
@@ -48,7 +49,8 @@ class Nonces:
                 ours = {nonce for nonce in self._ours[account] if nonce >= latest}
                 others = set(range(latest, pending)) - ours
                 if not others:
-                    return self._keep(account, max([pending, *(nonce + 1 for nonce in ours)])), False
+                    # The first that is free: where one of ours was given up, those above it wait for its nonce.
+                    return self._keep(account, next(n for n in count(pending) if n not in ours)), False
             if min(others) != waited_for:
                 since, first_block, waited_for = time.monotonic(), block_number(self._rpc), min(others)
             elif self._is_stuck(since, first_block):

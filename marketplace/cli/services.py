@@ -7,7 +7,7 @@ import signal
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from eth_account import Account
@@ -15,18 +15,19 @@ from eth_account import Account
 from marketplace.accounts.reach import parse_network
 from marketplace.api.doors import parse_origin
 from marketplace.api.gateway import QUOTA, create_app
-from marketplace.api.hub import serve
+from marketplace.api.hub import rebuild, serve
 from marketplace.api.serving import serve_app
 from marketplace.api.sponsor import Allowance
 from marketplace.chain.deploy import Powers, deploy
 from marketplace.chain.deployment import Deployment, require_same_chain
 from marketplace.chain.embedded import EmbeddedChain
 from marketplace.cli.output import Output
-from marketplace.cli.session import session
+from marketplace.cli.session import Session, session
 from marketplace.core.eip712 import parse_address
 from marketplace.core.ids import role_id
 from marketplace.core.limits import Limits
 from marketplace.core.readable import parse_euros
+from marketplace.logs import begin, teller
 from marketplace.storage.disk import write_atomically
 
 chain_app = typer.Typer(help="A development chain.", no_args_is_help=True)
@@ -56,7 +57,7 @@ def run_chain(
     ] = False,
 ) -> None:
     """Run a development chain with the contracts on it; without --keep it forgets everything when it ends."""
-    here = session(context)
+    here = _service(context)
     limits = Limits(window, job_time, dispute_time, *map(parse_euros, (bond, penalty, challenge, judge_fee)))
     path = here.home / "deployment.json"
     with EmbeddedChain(port, keep=here.home if keep else None) as chain:
@@ -70,7 +71,7 @@ def run_chain(
             power = parse_address(governor, where="--governor") if governor else deployer.address
             deployment = deploy(chain.url, deployer, limits=limits, powers=Powers(power, power, power, 0))
             write_atomically(path, deployment.to_bytes())
-        _ready(here.output, "chain", chain.url, deployment=str(path), digest="0x" + deployment.digest.hex())
+        _ready("chain", chain.url, deployment=str(path), digest="0x" + deployment.digest.hex())
         _until_stopped()
 
 
@@ -97,9 +98,9 @@ def run_gateway(
     quota: Annotated[int, typer.Option(min=1, help="GiB that it takes at most")] = QUOTA // 1024**3,
 ) -> None:
     """Serve the shared store: GET and PUT of blocks by the name of their content."""
-    here = session(context)
+    here = _service(context)
     app = create_app(folder or here.home / "store", quota=quota * 1024**3)
-    serve_app(app, host, port, ready=lambda url: _ready(here.output, "gateway", url))
+    serve_app(app, host, port, ready=lambda url: _ready("gateway", url))
 
 
 @hub_app.command("run")
@@ -126,18 +127,33 @@ def run_hub(
     ] = 1_000,
 ) -> None:
     """Serve the catalogue, filled from chain and shared store; it cannot trade for anybody."""
-    here = session(context)
+    here = _service(context)
     allowance = Allowance(of_all=sponsor_calls, role=role_id(sponsor_role) if sponsor_role else None)
     serve(
         here.settings,
         host,
         port,
-        ready=lambda url: _ready(here.output, "hub", url),
+        ready=lambda url: _ready("hub", url),
         public_url=parse_origin(public_url) if public_url else "",
         webhooks_to=tuple(map(parse_network, webhooks_to or [])),
         sponsored=(here.keyring.wallet(sponsor), allowance) if sponsor else None,
     )
 
 
-def _ready(output: Output, what: str, url: str, **more: str) -> None:
-    output.event({"service": what, "url": url, **more}, f"{what} at {url}; Ctrl-C ends it")
+@hub_app.command("rebuild")
+def rebuild_hub(context: typer.Context) -> None:
+    """Empty the catalogue and fill it again from chain and shared store; whatever is damaged in it is gone."""
+    here = session(context)
+    counts = rebuild(here.settings)
+    here.output.event({"rebuilt": counts}, f"rebuilt: {counts['event']} events, {counts['entry']} listings")
+
+
+def _service(context: typer.Context) -> Session:
+    """As `session`, for a command that goes on and writes a log."""
+    here = session(context)
+    begin(as_json=here.output.as_json)
+    return here
+
+
+def _ready(what: str, url: str, **more: Any) -> None:
+    teller(what)(f"{what} at {url}; Ctrl-C ends it", service=what, url=url, **more)

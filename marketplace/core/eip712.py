@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 from eth_account import Account
@@ -66,14 +67,20 @@ def parse_address(value: object, *, where: str) -> str:
     Raises InputError naming the field: a mistyped address must not become somebody else's.
     """
     if isinstance(value, str) and value.startswith("0x") and is_hex_address(value):
-        found = to_checksum_address(value)
+        found = _checksummed(value.lower())
         if value == found or value[2:] in (value[2:].lower(), value[2:].upper()):
-            return str(found)
+            return found
     raise InputError(
         f"{where} does not fit",
         got=repr(value)[:80],
         expected="an address, 0x and 40 hex digits, checksum right",
     )
+
+
+@lru_cache(maxsize=4096)
+def _checksummed(lower: str) -> str:
+    """EIP-55; a hash each, so the frequent ones are kept."""
+    return str(to_checksum_address(lower))
 
 
 def _parse_uint(bits: int, value: object, where: str) -> int:

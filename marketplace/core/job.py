@@ -227,6 +227,8 @@ class Progress(Struct):
     """How far a job is, signed by the node's hot key: live only, never on chain.
 
     sequence: rises with each report. stage: a short word. done, of: steps, 0 and 0 where unknown.
+    position: of a job that waits for the sandbox, 1 is next; else 0. seconds: until its answer, an estimate of its
+    node, 0 where unknown.
     """
 
     job_id: bytes
@@ -234,6 +236,8 @@ class Progress(Struct):
     stage: str
     done: int
     of: int
+    position: int = 0
+    seconds: int = 0
 
     TYPES: ClassVar[tuple[tuple[str, str], ...]] = (
         ("jobId", "bytes32"),
@@ -241,6 +245,8 @@ class Progress(Struct):
         ("stage", "string"),
         ("done", "uint32"),
         ("of", "uint32"),
+        ("position", "uint32"),
+        ("seconds", "uint32"),
     )
 
 

@@ -27,11 +27,16 @@ _ENDS = frozenset(state.name for state in END_STATES)
 
 @dataclass(frozen=True)
 class Live:
-    """A node's last word about a job, as the hub passes it on; not proved."""
+    """A node's last word about a job, as the hub passes it on; not proved.
+
+    position: its place among those that wait there, 0 where it does not. seconds: until its answer; 0: not known.
+    """
 
     stage: str
     done: int
     of: int
+    position: int = 0
+    seconds: int = 0
 
 
 class HubClient:
@@ -64,7 +69,8 @@ class HubClient:
         except SteelyardError:
             return None
         fits = word.done <= word.of
-        return Live(printable(word.stage, 80), word.done if fits else 0, word.of if fits else 0)
+        done, of = (word.done, word.of) if fits else (0, 0)
+        return Live(printable(word.stage, 80), done, of, word.position, word.seconds)
 
     def health(self) -> listed.Health:
         """How far the hub has read."""

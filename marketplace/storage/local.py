@@ -26,6 +26,11 @@ class LocalStore:
     def __repr__(self) -> str:
         return f"LocalStore({str(self._folder)!r})"
 
+    @property
+    def used(self) -> int:
+        """Bytes that all blocks take; 0 without a quota, for nobody has counted."""
+        return self._room.used if self._room else 0
+
     def put(self, cid: Cid, block: bytes) -> None:
         """As `ContentStore.put`; the block is on the disk when this returns. Raises FullError beyond the quota."""
         check_block(cid, block)

@@ -80,6 +80,8 @@ class Progress(Wire):
     stage: Annotated[str, Field(min_length=1, max_length=64, examples=["training"])]
     done: Annotated[int, Field(ge=0, lt=2**32, description="steps", examples=[3])]
     of: Annotated[int, Field(ge=0, lt=2**32, description="steps; 0 where unknown", examples=[5])]
+    position: Annotated[int, Field(ge=0, lt=2**32, description="place in the node's queue; 0: none")] = 0
+    seconds: Annotated[int, Field(ge=0, lt=2**32, description="until an answer, about; 0: unknown")] = 0
 
 
 class PostedProgress(Wire):

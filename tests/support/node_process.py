@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from compute.sandbox import cgroup
 from compute.sandbox.scratch import default_root
@@ -19,10 +19,11 @@ from tests.support.homes import Home
 
 @dataclass
 class NodeProcess:
-    """A node that serves. lines: what it wrote after its first line, both streams."""
+    """A node, or another service, that serves. lines: what it wrote after its first line, both streams; first: that."""
 
     process: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
+    first: dict[str, Any] = field(default_factory=dict)
 
     @property
     def pid(self) -> int:
@@ -66,7 +67,15 @@ def _processes_in(scratch: str) -> list[Path]:
 @contextlib.contextmanager
 def node_process(home: Home, **environment: str) -> Iterator[NodeProcess]:
     """The node, once it says that it serves. environment: more than the home's own."""
-    process = home.start("node", "run", "--json", **environment)
+    with service_process(home, "node", "run", **environment) as node:
+        assert node.first["service"] == "node"
+        yield node
+
+
+@contextlib.contextmanager
+def service_process(home: Home, *words: str, **environment: str) -> Iterator[NodeProcess]:
+    """A service's command, as `node_process`."""
+    process = home.start(*words, "--json", **environment)
     node = NodeProcess(process)
     assert process.stdout and process.stderr
     readers = [_reader(process.stderr, node.lines)]
@@ -75,7 +84,7 @@ def node_process(home: Home, **environment: str) -> Iterator[NodeProcess]:
         process.wait(10)
         readers[0].join(10)
     assert first, node.lines
-    assert json.loads(first)["service"] == "node"
+    node.first = json.loads(first)
     readers.append(_reader(process.stdout, node.lines))
     try:
         yield node

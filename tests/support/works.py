@@ -28,6 +28,7 @@ from marketplace.core.canonical import sha256
 from marketplace.core.job import Request
 from marketplace.core.offer import Offer
 from marketplace.core.policy import CustomAlgorithms, Purpose
+from marketplace.logs import line
 from marketplace.storage import GatewayStore, LocalStore
 from tests.support.catalogue import Town, served
 from tests.support.chain import running_market
@@ -169,22 +170,27 @@ class Works:
         offer, digest, _ = self.publisher.offer(published.did.token, price)
         return Dataset(published.did.token, offer, digest, offer.terms_digest)
 
-    def node(
+    def _hear(self, event: str, /, *, job: bytes | None = None, **fields: object) -> None:
+        self.said.append(line(event, job))
+
+    def place(
         self,
         *,
         chain: Chain | None = None,
         store: GatewayStore | None = None,
         hot: LocalAccount | None = None,
-    ) -> Node:
-        """A node on this home's journal, as a restart makes one."""
-        chain, account = chain or self.chain, hot or self.hot
-        place = Place(
-            chain, store or self.town.store, self.outputs, self.vault, self.journal,
-            self.owner.address, account, self.private, self.environments, self.patience,
+    ) -> Place:
+        return Place(
+            chain or self.chain, store or self.town.store, self.outputs, self.vault, self.journal,
+            self.owner.address, hot or self.hot, self.private, self.environments, self.patience,
         )  # fmt: skip
-        keys = Keys(self.public, self.private)
-        runner = Runner(self.sandbox, self.vault, self.outputs, keys, chain.domain)
-        return Node(place, runner, Reporter(self.hub, account, chain.domain), self.said.append)
+
+    def node(self, place: Place | None = None, **other: Any) -> Node:
+        """A node on this home's journal, as a restart makes one. other: as `place`."""
+        here = place or self.place(**other)
+        keys, domain = Keys(self.public, self.private), here.chain.domain
+        runner = Runner(self.sandbox, self.vault, self.outputs, keys, domain)
+        return Node(here, runner, Reporter(self.hub, here.account, domain), self._hear)
 
     @contextlib.contextmanager
     def running(self, node: Node | None = None) -> Iterator[Node]:
