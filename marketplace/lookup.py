@@ -1,15 +1,13 @@
-"""Finds assets, listings, offers and jobs from chain and content alone; no hub, no database."""
+"""Finds offers and jobs, and by `names` assets and listings, from chain and content alone; no hub, no database."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from marketplace.chain.client import Chain
-from marketplace.core.dataset import Listing
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32
-from marketplace.core.events import AssetPublished, JobOpened, OfferAnnounced
-from marketplace.core.ids import Did, Kind, Status, kind_of
+from marketplace.core.events import JobOpened, OfferAnnounced
+from marketplace.core.ids import Status
 from marketplace.core.job import Request
 from marketplace.core.offer import Offer, Signed
 from marketplace.core.policy import Terms
@@ -21,11 +19,31 @@ from marketplace.errors import (
     SteelyardError,
     UnavailableError,
 )
+from marketplace.names import did_of, listing_of, published_datasets, resolve
 from marketplace.storage import ContentStore, get_document
 
+__all__ = [
+    "NEEDS_ROLE",
+    "AnnouncedOffer",
+    "Standing",
+    "announced_offers",
+    "cheapest",
+    "did_of",
+    "job_opened",
+    "listing_of",
+    "no_such_job",
+    "offer_named",
+    "offer_of",
+    "offers_for",
+    "published_datasets",
+    "read_offer",
+    "request_of",
+    "resolve",
+    "terms_of",
+    "usable_offer",
+]
+
 NEEDS_ROLE = "needs role"
-_MOST_NAMED = 5
-"""Ids that an error names; anybody can publish any number of assets."""
 
 
 @dataclass(frozen=True)
@@ -43,134 +61,6 @@ class Standing:
 
     announced: AnnouncedOffer
     obstacle: str
-
-
-def did_of(chain: Chain, token: int) -> Did:
-    return Did(chain.deployment.chain_id, chain.deployment.asset_registry, token)
-
-
-def resolve(
-    chain: Chain,
-    store: ContentStore,
-    text: str,
-    *,
-    strict: bool = False,
-    say: Callable[[str], None] | None = None,
-) -> int:
-    """The token id that a person means by a token id, a DID, `owner/slug` or a bare slug.
-
-    strict: for what costs money; a slug counts only if every listing that could carry it can be read, since a
-    gateway that hides one of two would choose between them. Else such listings are passed over, and `say` is told.
-    Raises NotFoundError, RefusedError where `strict` refuses, or InputError where a slug is not unique or a DID is of
-    another market.
-    """
-    if text.startswith("did:"):
-        did = Did.parse(text)
-        if did != did_of(chain, did.token):
-            raise InputError("the DID is of another market", got=text, expected=str(did_of(chain, did.token)))
-        return _existing(chain, did.token)
-    if text.isascii() and text.isdigit() and len(text) <= 78:
-        return _existing(chain, int(text))
-    owner, _, slug = text.rpartition("/")
-    found, unread = _by_slug(chain, store, owner.lower(), slug)
-    token = _only(found, unread, text)
-    if unread and strict:
-        raise _unsure(unread, text, owner)
-    if unread and say:
-        say(f"listings that cannot be read may be named {slug} too: {_named(unread)}")
-    return token
-
-
-def _existing(chain: Chain, token: int) -> int:
-    kind_of(token)
-    chain.owner_of(token)
-    return token
-
-
-def published_datasets(chain: Chain) -> list[tuple[int, str]]:
-    """(token id, publisher) of every dataset, oldest first."""
-    return [
-        (event.asset_id, event.owner)
-        for event in chain.logs(types=(AssetPublished,))
-        if kind_of(event.asset_id) is Kind.dataset
-    ]
-
-
-def _by_slug(chain: Chain, store: ContentStore, owner: str, slug: str) -> tuple[list[int], list[int]]:
-    """The datasets of that slug, and those whose listing cannot be read, so that they may have it too."""
-    found, unread = [], []
-    for token, publisher in published_datasets(chain):
-        if owner and not publisher.lower().startswith(owner):
-            continue
-        its = _slug(chain, store, token)
-        if its is None:
-            unread.append(token)
-        elif its == slug:
-            found.append(token)
-    return found, unread
-
-
-def _slug(chain: Chain, store: ContentStore, token: int) -> str | None:
-    """The slug of a dataset; empty where its document is there but no listing of it; None where it is not there."""
-    try:
-        document = get_document(store, chain.metadata(token))
-    except UnavailableError:
-        raise  # a store that is away must not look like a name that nobody uses
-    except SteelyardError:
-        return None
-    try:
-        return _parsed(chain, token, document).slug
-    except SteelyardError:
-        return ""
-
-
-def _only(found: list[int], unread: list[int], name: str) -> int:
-    """The one dataset of a name. Raises NotFoundError, or InputError where there are several."""
-    if not found:
-        rest = f" Listings that cannot be read: {_named(unread)}." if unread else ""
-        raise NotFoundError("no dataset of that name", got=name, do=f"`dataset list` shows all.{rest}")
-    if len(found) > 1:
-        raise InputError(
-            "several datasets have that name",
-            got=name,
-            expected="owner/slug or an id",
-            do=f"Ids: {_named(found)}.",
-        )
-    return found[0]
-
-
-def _unsure(unread: list[int], name: str, owner: str) -> RefusedError:
-    """The refusal to pay for a name that others may have too, with a way that no unreadable listing bars."""
-    ways = (
-        "its id"
-        if len(owner) == len(ZERO_ADDRESS)
-        else "owner/slug, with the owner's whole address, or its id"
-    )
-    return RefusedError(
-        "listings that cannot be read may have that name too",
-        got=name,
-        expected=ways,
-        do=f"Name the dataset by {ways}; then these do not matter: {_named(unread)}.",
-    )
-
-
-def _named(tokens: list[int]) -> str:
-    names = ", ".join(str(token) for token in tokens[:_MOST_NAMED])
-    rest = len(tokens) - _MOST_NAMED
-    return f"{names} and {rest} more" if rest > 0 else names
-
-
-def listing_of(chain: Chain, store: ContentStore, token: int) -> Listing:
-    """The listing that the chain names. Raises NotFoundError, IntegrityError, InputError."""
-    return _parsed(chain, token, get_document(store, chain.metadata(token)))
-
-
-def _parsed(chain: Chain, token: int, document: bytes) -> Listing:
-    listing = Listing.parse(document)
-    expected = str(did_of(chain, token))
-    if str(listing.did) != expected:
-        raise InputError("the listing names another asset", got=listing.did, expected=expected)
-    return listing
 
 
 def announced_offers(chain: Chain, store: ContentStore, token: int) -> list[AnnouncedOffer]:

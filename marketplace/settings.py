@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     passphrase_file: Path | None = Field(None, description="file that holds the passphrase in its first line")
     confirmations: int = Field(1, ge=0, le=100, description="blocks that must follow before an event counts")
     wall: Literal["bubblewrap", "gvisor"] = Field("bubblewrap", description="the sandbox's wall, for nodes")
+    scratch: Path | None = Field(
+        None, description="folder on an encrypted disk for data that does not fit into memory; default none"
+    )
     timeout: float = Field(20.0, gt=0, le=600, description="seconds to wait for an RPC or HTTP answer")
 
     @property

@@ -1,4 +1,4 @@
-"""`steelyard dataset publish|offer`: a provider lists a dataset."""
+"""`steelyard dataset publish|move|offer`: a provider lists a dataset."""
 
 from __future__ import annotations
 
@@ -9,31 +9,35 @@ from typing import Annotated
 import typer
 
 from compute.algorithms import bundle_of
+from compute.provider import in_place
+from compute.provider.card import TermsChoice, card_of
 from compute.provider.home import environments_of, vault_of
-from compute.provider.publish import Card, Price, Publisher, TermsChoice
+from compute.provider.publish import Price, Publisher
+from compute.provider.survey import DataKind
 from marketplace.cli.session import Session, session
+from marketplace.core.content import kind_of
 from marketplace.core.dataset import Environment
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, parse_address
-from marketplace.core.ids import role_id
+from marketplace.core.ids import Status, role_id
 from marketplace.core.policy import CustomAlgorithms, Purpose
 from marketplace.core.readable import euros, parse_euros
-from marketplace.errors import InputError, NotFoundError, SteelyardError
+from marketplace.errors import InputError, NotFoundError, RefusedError, SteelyardError
 from marketplace.keys import SEALING_KEY
-from marketplace.lookup import listing_of, published_datasets, resolve
+from marketplace.names import Named, listing_of, published_datasets, resolve, versions_of
 
 _DAY = 86_400
 
 
 def dataset_publish(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="a CSV or Parquet file")],
-    slug: Annotated[str, typer.Option(help="short name: a-z, 0-9, hyphens")],
-    name: Annotated[str, typer.Option(help="title")],
-    description: Annotated[str, typer.Option(help="what it is, for people")],
+    path: Annotated[Path, typer.Argument(help="a CSV or Parquet file, or a folder")],
+    slug: Annotated[str, typer.Option(help="short name: a-z, 0-9, hyphens")] = "",
+    name: Annotated[str, typer.Option(help="title")] = "",
+    description: Annotated[str, typer.Option(help="what it is, for people")] = "",
     licence: Annotated[
         str, typer.Option(help="SPDX id, as CC-BY-4.0, or URL; nobody checks that there is such a licence")
-    ],
-    creator: Annotated[str, typer.Option(help="who made it")],
+    ] = "",
+    creator: Annotated[str, typer.Option(help="who made it")] = "",
     algorithm: Annotated[
         list[str] | None, typer.Option(help="ready-made one that may run unasked; repeat")
     ] = None,
@@ -44,37 +48,121 @@ def dataset_publish(
     review: Annotated[bool, typer.Option(help="look at the output of custom ones before it leaves")] = True,
     keyword: Annotated[list[str] | None, typer.Option(help="repeat")] = None,
     personal: Annotated[list[str] | None, typer.Option(help="kind of personal data in it; repeat")] = None,
+    kind: Annotated[
+        DataKind | None, typer.Option(help="what it is; found out for tables and pictures")
+    ] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="read where it lies, under a commitment; nothing is copied")
+    ] = False,
+    version: Annotated[str, typer.Option(help="three numbers; default 1.0.0, or one after --replaces")] = "",
+    replaces: Annotated[
+        str, typer.Option(help="the dataset that this is a new version of; what is left out is as there")
+    ] = "",
 ) -> None:
-    """Check, seal and list a dataset; the data stays here."""
+    """Check, seal and list a file or a folder; the data stays here."""
     here = session(context)
-    card = Card(
-        slug,
-        name,
-        description,
-        licence,
-        creator,
-        keywords=tuple(keyword or ()),
-        sensitive=tuple(personal or ()),
-    )
+    given = {
+        "slug": slug,
+        "name": name,
+        "description": description,
+        "licence": licence,
+        "creator": creator,
+        "version": version,
+    }
+    missing = [f"--{name}" for name, value in given.items() if not value and name != "version"]
+    if missing and not replaces:
+        raise typer.BadParameter(f"missing: {', '.join(missing)}; only with --replaces they may be left out")
+    before = _replaced(here, replaces) if replaces else None
+    card = card_of(given, tuple(keyword or ()), tuple(personal or ()), before.listing if before else None)
     purposes = tuple(Purpose.parse(text) for text in purpose) if purpose else None
     choice = TermsChoice(tuple(bundle_of(found) for found in algorithm or ()), purposes, custom, review)
-    _require_new_slug(here, slug)
+    if before is None:
+        _require_new_slug(here, card.slug)
     environments = environments_of(here)
     environments.prepare(here.output.step)
-    published = _publisher(here, environments.listed()).publish(file, card, choice, here.output.step)
-    did, sent = published.did, published.sent
+    published = _publisher(here, environments.listed()).publish(
+        path,
+        card,
+        choice,
+        here.output.step,
+        kind=kind,
+        in_place=in_place,
+        replaces=before.listing.did if before else None,
+    )
+    paused = _stop_selling(here, before.token) if before else None
+    did, sent, content = published.did, published.sent, published.found.content
     here.output.result(
         {
             "id": str(did.token),
             "did": str(did),
-            "rows": published.profile.rows,
-            "columns": len(published.profile.columns),
+            "version": card.version,
+            "content": kind_of(content),
+            "rows": content.records,
+            "columns": len(published.listing.column_names),
+            "replaces": str(before.token) if before else None,
             "listing": str(published.listing.cid),
             "transaction": sent.transaction,
             "gas": sent.gas_used,
         },
-        [f"{did}", f"{published.profile.rows} rows sealed and listed; transaction {sent.transaction}"],
-        then=f"steelyard dataset offer {slug} --price EUROS",
+        [
+            f"{did}",
+            f"{content.words()} {'committed to' if in_place else 'sealed'} and listed; transaction {sent.transaction}",
+            *([paused] if paused else []),
+        ],
+        then=f"steelyard dataset offer {card.slug} --price EUROS",
+    )
+
+
+def _replaced(here: Session, name: str) -> Named:
+    """The newest version of the dataset that a new one replaces. Raises RefusedError for another owner's."""
+    token = resolve(here.chain, here.store, name)
+    if (owner := here.chain.owner_of(token)) != here.address:
+        raise RefusedError("only its owner replaces a dataset", got=here.address, expected=owner)
+    newest = versions_of(here.chain, here.store, token)[-1]
+    if newest.token != token:
+        raise InputError(
+            "that dataset has a newer version already",
+            got=name,
+            expected=f"version {newest.listing.version}",
+            do=f"Replace that one: --replaces {newest.token}",
+        )
+    return newest
+
+
+def _stop_selling(here: Session, token: int) -> str:
+    """The old version is sold no more; who bought it goes on with it."""
+    if here.chain.status(token) is not Status.active:
+        return "the version before was not sold any more"
+    try:
+        here.chain.send("AssetRegistry", "pauseAsset", (token,), here.account)
+    except SteelyardError as error:
+        return f"the version before is still sold ({error.what}): steelyard dataset pause {token}"
+    return "the version before is sold no more; what was bought of it stays good"
+
+
+def dataset_move(
+    context: typer.Context,
+    asset: Annotated[str, typer.Argument(help="id, DID or slug of one that lies in place")],
+    path: Annotated[Path, typer.Argument(help="where it lies now")],
+) -> None:
+    """Say where data in place lies now; every byte of it is checked first."""
+    here = session(context)
+    token = resolve(here.chain, here.store, asset)
+    vault = vault_of(here)
+    key = here.keyring.sealing_key(SEALING_KEY)
+    moved = in_place.move(
+        vault,
+        token,
+        path.resolve(),
+        key.private,
+        owner=here.chain.owner_of(token),
+        domain=here.chain.domain,
+        on_step=here.output.step,
+    )
+    here.output.result(
+        {"asset": str(token), "path": str(moved.path), "files": len(moved.files), "bytes": moved.size},
+        [f"{asset} lies at {moved.path}: {len(moved.files)} files, {moved.size} bytes, as they were listed"],
+        then="steelyard node run",
     )
 
 
@@ -88,7 +176,11 @@ def _require_new_slug(here: Session, slug: str) -> None:
         except SteelyardError:
             continue  # a listing that cannot be read has no slug
         if taken:
-            raise InputError("you have a dataset of that slug", got=slug, do="Choose another --slug.")
+            raise InputError(
+                "you have a dataset of that slug",
+                got=slug,
+                do=f"Choose another --slug, or publish its next version by --replaces {slug}.",
+            )
 
 
 def _publisher(here: Session, environments: tuple[Environment, ...] = ()) -> Publisher:

@@ -128,8 +128,12 @@ def _give_gas(here: Session, node: str, gas: float) -> None:
 
 def _isolation(here: Session) -> int:
     """What a sandbox reaches on this machine, in bits."""
-    with Sandbox(wall=Wall(here.settings.wall)) as sandbox:
+    with _sandbox(here) as sandbox:
         return int(sandbox.probe())
+
+
+def _sandbox(here: Session) -> Sandbox:
+    return Sandbox(wall=Wall(here.settings.wall), overflow=here.settings.scratch)
 
 
 def _is_registered(here: Session, node: str, sealing: bytes, isolation: int) -> bool:
@@ -180,7 +184,7 @@ def _serve(here: Session, metrics: int | None) -> None:
         signal.signal(number, lambda *_: stop.set())
     account = here.keyring.wallet(NODE_WALLET)
     sealing = here.keyring.sealing_key(SEALING_KEY)
-    with Sandbox(wall=Wall(here.settings.wall)) as sandbox:  # whose making removes what killed nodes left
+    with _sandbox(here) as sandbox:  # whose making removes what killed nodes left
         isolation = sandbox.probe()
         _require_isolation(here, isolation)
         vault, outputs, environments = vault_of(here), outputs_of(here), environments_of(here)

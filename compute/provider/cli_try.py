@@ -162,5 +162,5 @@ def _remarks(trial: Trial) -> list[str]:
 
 
 def _warning(rows: int, listing: Listing) -> str:
-    what = f"{rows} rows made up from the names and kinds of {len(listing.columns)} columns"
+    what = f"{rows} rows made up from the names and kinds of {len(listing.column_names)} columns"
     return f"SYNTHETIC DATA: {what}. Any score on them means nothing."

@@ -11,17 +11,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from compute.environments import BuiltEnvironment, Environments
 from compute.provider.execution import Finished, Run, asks_for_too_much, execute
 from compute.provider.lines import OnProgress
+from compute.provider.opened import Opened
 from compute.provider.sample import sample
-from compute.sandbox import Sandbox
-from marketplace.core.dataset import Listing
+from compute.sandbox import Bound, Sandbox, Tree
+from marketplace.core.content import kind_of
+from marketplace.core.dataset import Listing, Table
 from marketplace.core.environments import named
 from marketplace.core.policy import CustomAlgorithms, Permit, Terms
-from marketplace.errors import RefusedError, UnavailableError
+from marketplace.errors import InputError, RefusedError, UnavailableError
 from marketplace.jobs import Algorithm
 
 
@@ -53,10 +56,10 @@ def dry_run(
 ) -> Trial:
     """Runs an algorithm over `rows` made-up rows of a listed table; terms: None where they are not known.
 
-    Raises InputError for parameters that fit neither the algorithm nor the listing, RefusedError where this machine
-    lacks the environment or the memory.
+    Raises InputError for data that is no table and for parameters that fit neither the algorithm nor the listing,
+    RefusedError where this machine lacks the environment or the memory.
     """
-    manifest = algorithm.parsed.manifest
+    manifest, table = algorithm.parsed.manifest, _table_of(listing)
     values = manifest.check_parameters(parameters)
     manifest.parameters.check_columns(values, listing.column_names)
     if why := asks_for_too_much(manifest):
@@ -68,31 +71,33 @@ def dry_run(
         values,
         _permit(algorithm, listing, terms),
         listing.did,
-        f"table.{listing.format}",
         listing.to_bytes(),
         environment.packages,
     )
-    on_step(f"making up {rows} rows from the names and kinds of {len(listing.columns)} columns")
+    on_step(f"making up {rows} rows from the names and kinds of {len(table.columns)} columns")
     single = {column for where, column in manifest.parameters.named_columns(values) if "[" not in where}
-    table = sample(listing.columns, rows, listing.format, classes=single)
-    finished = _execute(sandbox, run, table, on_line, on_progress)
+    made = sample(table.columns, rows, table.format, classes=single)
+    finished = _execute(sandbox, run, table, made, on_line, on_progress)
     objections = tuple(_objections(algorithm, listing, terms))
     return Trial(finished, environment, objections, tuple(_notes(environment, listing)))
 
 
 def _execute(
-    sandbox: Sandbox, run: Run, table: bytes, on_line: Callable[[str], None], on_progress: OnProgress
+    sandbox: Sandbox,
+    run: Run,
+    table: Table,
+    made: bytes,
+    on_line: Callable[[str], None],
+    on_progress: OnProgress,
 ) -> Finished:
     seconds = run.algorithm.manifest.limits.wall_seconds
-    with sandbox.folder() as folder:
-        data = folder / "0"
+    with sandbox.folder(len(made)) as (folder, _):
         try:
-            data.write_bytes(table)
+            data = _laid_out(folder, run.did.folder, table, made)
         except OSError as error:
             raise UnavailableError(
                 "the made-up table does not fit into memory", got=error.strerror, do="Ask for fewer --rows."
             ) from None
-        data.chmod(0o444)  # the folder lets nobody in; the sandbox binds the file alone
         return execute(
             sandbox,
             run,
@@ -103,6 +108,34 @@ def _execute(
             on_progress=on_progress,
             stop=threading.Event(),
         )
+
+
+def _laid_out(folder: Path, name: str, table: Table, made: bytes) -> Opened:
+    """As a node lays the real one out; of a table in parts it is the one part."""
+    if table.files is None:
+        path = _written(folder / "0", made)
+        return Opened({f"table.{table.format}": path, f"{name}/0": path})
+    parts = folder / "files"
+    parts.mkdir()
+    parts.chmod(0o755)  # whatever the umask
+    part = _written(parts / f"part-0.{table.format}", made)
+    return Opened(trees={name: Tree(Bound(parts), (part.name,))})
+
+
+def _written(path: Path, made: bytes) -> Path:
+    path.write_bytes(made)
+    path.chmod(0o444)  # the folder above lets nobody in; the sandbox binds what is below it
+    return path
+
+
+def _table_of(listing: Listing) -> Table:
+    if not isinstance(listing.content, Table):
+        raise InputError(
+            "only tables can be made up from a listing",
+            got=kind_of(listing.content),
+            do="Try the algorithm on files of your own.",
+        )
+    return listing.content
 
 
 def _is_listed(algorithm: Algorithm, listing: Listing, terms: Terms | None) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from compute.provider.lines import Lines, OnProgress
+from compute.provider.opened import Opened
 from compute.provider.release import ReleaseRefused, review
 from compute.sandbox import Ending, Limits, Outcome, Sandbox, Task, most_memory
 from marketplace.core.bundle import Bundle
@@ -71,8 +72,8 @@ def failure_json(job_id: bytes, failure: Failure) -> dict[str, Any]:
 class Run:
     """What is run, and as what.
 
-    digest: of the bundle, 0x and hex. parameters: with the defaults filled in. did: of the data, which the algorithm
-    finds under its folder and as `filename`. listing: the document that it may read. packages: what it imports from.
+    digest: of the bundle, 0x and hex. parameters: with the defaults filled in. did: of the data. listing: the document
+    that it may read. packages: what it imports from.
     """
 
     algorithm: Bundle
@@ -80,7 +81,6 @@ class Run:
     parameters: Mapping[str, Any]
     permit: Permit
     did: Did
-    filename: str
     listing: bytes
     packages: Path
 
@@ -102,7 +102,7 @@ class Finished:
 def execute(
     sandbox: Sandbox,
     run: Run,
-    data: Path,
+    data: Opened,
     *,
     seconds: int,
     fair_seconds: int,
@@ -110,18 +110,20 @@ def execute(
     on_progress: OnProgress,
     stop: threading.Event,
 ) -> Finished:
-    """Runs an algorithm over one file.
+    """Runs an algorithm over data that lies open.
 
     seconds: that there are at most. fair_seconds: what any algorithm may count on; one that had them (or its own limit,
     where that is less) and is not done has itself to blame, else whoever runs it has.
     on_line: the log's lines, for the data's owner alone; the last one, `node: ...`, has what a failure's detail leaves
     out. What lines mean to the node is in `lines`.
-    Raises SteelyardErrors only for what is the machine's own trouble.
+    Raises NotAsCommittedError where data in place changed meanwhile, other SteelyardErrors only for what is the
+    machine's own trouble.
     """
     listed = not run.permit.needs_approval
     lines = Lines(on_line, on_progress, listed=listed)
     on_progress("running", 0, 0)
     with sandbox.run(_task(run, data, seconds), lines, stop) as outcome:
+        data.check()
         enough = seconds >= min(run.algorithm.manifest.limits.wall_seconds, fair_seconds)
         if outcome.exact:
             on_line(f"node: {outcome.exact}")
@@ -149,17 +151,14 @@ def _release(run: Run, outcome: Outcome, on_line: Callable[[str], None]) -> Mapp
         return Failure(Fault[refused.fault], "output-refused", refused.reason, *times)
 
 
-def _task(run: Run, data: Path, seconds: int) -> Task:
+def _task(run: Run, data: Opened, seconds: int) -> Task:
     manifest, folder = run.algorithm.manifest, run.did.folder
     limits = manifest.limits
     wall_seconds = max(1, min(limits.wall_seconds, seconds))
     largest = sum(output.max_bytes for output in manifest.outputs)
     return Task(
-        inputs={
-            run.filename: data,
-            f"{folder}/0": data,
-            "algoCustomData.json": canonical(run.parameters),
-        },
+        inputs={**data.inputs, "algoCustomData.json": canonical(run.parameters)},
+        trees=data.trees,
         transformations=dict(run.algorithm.files),
         entrypoint=manifest.entrypoint,
         ddos={folder: run.listing},

@@ -26,7 +26,7 @@ class Lines:
     """Sorts one run's lines. listed: whether the owner listed the algorithm, so that its words may leave."""
 
     def __init__(self, on_line: Callable[[str], None], on_progress: OnProgress, *, listed: bool) -> None:
-        self._on_line, self._on_progress, self._listed = on_line, on_progress, listed
+        self.on_line, self._on_progress, self._listed = on_line, on_progress, listed
         self.error = ""
 
     def __call__(self, line: str) -> None:
@@ -37,7 +37,7 @@ class Lines:
             return
         if self._listed and (found := _ERROR.fullmatch(text)):
             self.error = _error(found[1]) or self.error
-        self._on_line(line)
+        self.on_line(line)
 
 
 def _error(text: str) -> str:

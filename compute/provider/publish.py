@@ -8,63 +8,39 @@ it was. Only where nobody answered after the transaction went out does the recor
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from eth_account.signers.local import LocalAccount
 
+from compute.provider import in_place
+from compute.provider.card import Card, TermsChoice, draft_of, terms_for
+from compute.provider.lying import Lying
 from compute.provider.place import registered_key
-from compute.provider.profile import read_profile
-from compute.provider.table import Profile
-from compute.provider.vault import SealedDataset, Vault, VaultRecord, wrapped_record
+from compute.provider.survey import DataKind, Survey, survey
+from compute.provider.vault import Form, SealedDataset, Vault, VaultRecord, wrapped_record
 from marketplace import bonds
 from marketplace.chain.client import Chain, Sent
-from marketplace.core import bundle, unixfs
-from marketplace.core.bundle import parse_bundle
-from marketplace.core.canonical import MAX_DOCUMENT
-from marketplace.core.cid import Cid
-from marketplace.core.dataset import Creator, Environment, ListedAlgorithm, Listing, Responsible
+from marketplace.core import archive
+from marketplace.core.dataset import Environment, Listing
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32
 from marketplace.core.ids import Did, Kind, asset_id
 from marketplace.core.offer import Offer, Signed
-from marketplace.core.policy import CustomAlgorithms, Purpose, Terms
+from marketplace.core.policy import Terms
 from marketplace.core.readable import euros
 from marketplace.errors import InputError, IntegrityError, RefusedError, SteelyardError, UnavailableError
 from marketplace.keys import sign_digest
 from marketplace.lookup import did_of, listing_of
 from marketplace.storage import ContentStore, put_block, put_file
 
+__all__ = ["Card", "Price", "Published", "Publisher", "TermsChoice"]
+
 OnStep = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a provider says about a dataset."""
-
-    slug: str
-    name: str
-    description: str
-    licence: str
-    creator: str
-    version: str = "1.0.0"
-    keywords: tuple[str, ...] = ()
-    sensitive: tuple[str, ...] = ()
-    """Kinds of personal data in it; none means that it holds no personal data."""
-
-
-@dataclass(frozen=True)
-class TermsChoice:
-    """What a provider allows. algorithms: ready-made bundles, as bytes."""
-
-    algorithms: tuple[bytes, ...]
-    purposes: tuple[Purpose, ...] | None
-    custom: CustomAlgorithms
-    review_output: bool = True
-    assignee: str | None = None
-    expires_at: int | None = None
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -89,7 +65,7 @@ class Published:
     """A listed dataset."""
 
     did: Did
-    profile: Profile
+    found: Survey
     listing: Listing
     sent: Sent
 
@@ -109,35 +85,53 @@ class Publisher:
         self._chain, self._store, self._vault = chain, store, vault
         self._owner, self._node_key, self._environments = owner, node_key, environments
 
-    def publish(self, path: Path, card: Card, choice: TermsChoice, on_step: OnStep) -> Published:
-        """Checks, seals and lists one CSV or Parquet file.
+    def publish(
+        self,
+        path: Path,
+        card: Card,
+        choice: TermsChoice,
+        on_step: OnStep,
+        *,
+        kind: DataKind | None = None,
+        in_place: bool = False,
+        replaces: Did | None = None,
+    ) -> Published:
+        """Checks, seals and lists one file, or all of a folder.
 
-        Raises InputError before anything is written, UnavailableError where disk, store or chain fail.
+        kind: None, to find it out. in_place: commit to it where it lies instead of sealing a copy. replaces: the
+        version before. Raises InputError before anything is written, UnavailableError where disk, store or chain fail.
         """
-        on_step("checking the file")
-        _check_filename(path.name)
-        profile = read_profile(
-            path, progress=lambda done, of: on_step(f"checking the file: {100 * done // max(of, 1)} %")
-        )
+        on_step("checking the data")
+        path = path.resolve() if in_place else path
+        _check_filename(path.name or path.resolve().name)
+        found = survey(path, kind, progress=_percent(on_step, "checking the data"))
+        for warning in found.warnings:
+            on_step(warning)
         salt = os.urandom(32)
         did = did_of(self._chain, asset_id(Kind.dataset, self._owner.address, salt))
-        terms = _terms(did, self._owner.address, choice)
-        draft = _listing(did, card, choice, profile, terms, self._environments)
-        on_step("sealing the data")
-        sealed = self._seal(path, did, profile)
+        terms = terms_for(did, self._owner.address, choice)
+        draft = draft_of(
+            did,
+            card,
+            choice,
+            found.content,
+            terms,
+            self._environments,
+            in_place=in_place,
+            replaces=replaces,
+        )
+        on_step("committing to the data" if in_place else "sealing the data")
+        keep = self._commit if in_place else self._seal
+        sealed = keep(found.lying, did, on_step)
         try:
             on_step("storing listing, terms and algorithms")
             listing = replace(draft, header=sealed.header.cid)
             self._store_documents(listing, terms, sealed, choice)
             on_step("publishing on chain")
             self._chain.head()  # an endpoint that is away is found out before there is anything to take back
+            form = Form(path.name or path.resolve().name, found.lying.folder, path if in_place else None)
             record = wrapped_record(
-                sealed.header,
-                sealed.key,
-                self._node_key,
-                path.name,
-                owner=self._owner,
-                domain=self._chain.domain,
+                sealed.header, sealed.key, self._node_key, form, owner=self._owner, domain=self._chain.domain
             )
             sent = self._list(did, salt, listing, record)
         except _Unknown as unknown:
@@ -145,20 +139,27 @@ class Publisher:
         except BaseException:
             self._vault.discard(sealed)
             raise
-        return Published(did, profile, listing, sent)
+        return Published(did, found, listing, sent)
 
-    def _seal(self, path: Path, did: Did, profile: Profile) -> SealedDataset:
+    def _seal(self, lying: Lying, did: Did, on_step: OnStep) -> SealedDataset:
+        with _as_one(lying) as source:
+            sealed = self._vault.seal(source, did)
         try:
-            with path.open("rb") as source:
-                sealed = self._vault.seal(source, did)
-        except OSError as error:
-            raise UnavailableError(f"{path} cannot be read", got=error.strerror) from error
-        if sealed.header.size != profile.bytes:
+            # The last file was looked at after its last byte; here all of them once more.
+            in_place.check_unchanged(lying)
+        except IntegrityError as error:
             self._vault.discard(sealed)
             raise InputError(
-                f"{path} was changed while it was read", do="Run this again when nothing writes to it."
-            )
+                f"{lying.path} was changed while it was read", do="Run this again when nothing writes to it."
+            ) from error
         return sealed
+
+    def _commit(self, lying: Lying, did: Did, on_step: OnStep) -> SealedDataset:
+        in_place.reader_of(lying)  # a job must be able to read what is listed
+        secret = os.urandom(32)
+        percent = _percent(on_step, "committing to the data")
+        header = in_place.committed(lying, str(did), secret, lambda done: percent(done, lying.size))
+        return SealedDataset(header, secret)
 
     def _store_documents(
         self, listing: Listing, terms: Terms, sealed: SealedDataset, choice: TermsChoice
@@ -238,65 +239,31 @@ def _check_filename(name: str) -> None:
         )
 
 
-def _listing(
-    did: Did,
-    card: Card,
-    choice: TermsChoice,
-    profile: Profile,
-    terms: Terms,
-    environments: tuple[Environment, ...],
-) -> Listing:
-    """The listing but for its header, which is known only once the data is sealed. Raises InputError."""
-    listing = Listing(
-        did=did,
-        slug=card.slug,
-        name=card.name,
-        description=card.description,
-        licence=card.licence,
-        creator=Creator(card.creator),
-        version=card.version,
-        published=_today(),
-        header=Cid.raw(bytes(32)),
-        terms=terms.cid,
-        format=profile.format,
-        rows=profile.rows,
-        columns=profile.listed_columns(),
-        environments=environments,
-        personal_data=bool(card.sensitive),
-        algorithms=tuple(_listed(data) for data in choice.algorithms),
-        keywords=card.keywords,
-        responsible=Responsible(sensitive=card.sensitive),
-    )
-    if (size := len(listing.to_bytes())) > MAX_DOCUMENT:
-        raise InputError(
-            "the listing is too long for one block", got=f"{size} bytes", expected=f"<= {MAX_DOCUMENT}",
-            do="Shorten the description or the names of columns.",
-        )  # fmt: skip
-    return listing
+@contextmanager
+def _as_one(lying: Lying) -> Iterator[BinaryIO]:
+    """What is sealed: the file, or the archive of the folder, as one stream."""
+    if not lying.folder:
+        with lying.open(lying.files[0]) as file:
+            yield file
+        return
+
+    def members() -> Iterator[archive.Member]:
+        for seen in lying.files:
+            with lying.open(seen) as file:
+                yield archive.Member(seen.name, seen.size, iter(lambda: file.read(_PIECE), b""))
+
+    with archive.stream(archive.pack(members())) as whole:
+        yield whole
 
 
-def _listed(data: bytes) -> ListedAlgorithm:
-    root = unixfs.build(unixfs.pieces(BytesIO(data), unixfs.LEAF), lambda cid, block: None)
-    return ListedAlgorithm(parse_bundle(data).manifest.name, bundle.digest(data), root.cid)
+def _percent(on_step: OnStep, what: str) -> Callable[[int, int], None]:
+    """Tells each percent once."""
+    last = -1
 
+    def progress(done: int, of: int) -> None:
+        nonlocal last
+        if (now := 100 * done // max(of, 1)) > last:
+            last = now
+            on_step(f"{what}: {now} %")
 
-def _terms(did: Did, provider: str, choice: TermsChoice) -> Terms:
-    if not choice.algorithms and choice.custom is CustomAlgorithms.denied:
-        raise InputError(
-            "nothing could run on this dataset",
-            do="Name an --algorithm, or allow custom ones with --custom approval.",
-        )
-    return Terms(
-        asset=did,
-        provider=provider,
-        algorithms=tuple(bundle.digest(data) for data in choice.algorithms),
-        purposes=choice.purposes,
-        custom_algorithms=choice.custom,
-        review_output=choice.review_output,
-        assignee=choice.assignee,
-        expires_at=choice.expires_at,
-    )
-
-
-def _today() -> date:
-    return datetime.now(UTC).date()
+    return progress

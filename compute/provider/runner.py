@@ -1,30 +1,27 @@
-"""One job of a node: open the data, run the algorithm over it, seal what may leave to the buyer's result key.
-
-Plaintext of the dataset exists only in the scratch folder (memory) and only while this runs.
-"""
+"""One job of a node: open the data, run the algorithm over it, seal what may leave to the buyer's result key."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 from eth_utils.crypto import keccak
 
-from compute.provider.execution import Failure, Finished, Run, execute
+from compute.provider.execution import Failure, Finished, Run, execute, node_failure
+from compute.provider.in_place import NotAsCommittedError
 from compute.provider.judge import Verdict
 from compute.provider.lines import OnProgress
+from compute.provider.opened import opened, too_large
 from compute.provider.vault import Vault, VaultRecord
-from compute.sandbox import Sandbox
+from compute.sandbox import Isolation, Sandbox
 from marketplace.core import bundle, envelope
 from marketplace.core.eip712 import Domain
 from marketplace.core.ids import Did
 from marketplace.core.job import Receipt
-from marketplace.errors import UnavailableError
 from marketplace.storage import ContentStore
 
 
@@ -74,53 +71,56 @@ class Runner:
         had them (or its own limit, where that is less) and is not done has itself to blame, else the node has.
         on_line: the log's lines, for the owner alone; the last one, `node: ...`, has the numbers that a failure's
         detail leaves out. What lines mean to the node is in `lines`.
-        Raises SteelyardErrors only for what is the node's own trouble.
+        Data in place that is not what was listed is the node's fault: a Failure. Raises SteelyardErrors only for what
+        is the node's own trouble.
         """
         on_progress("opening data", 0, 0)
-        order = verdict.order
+        order, begun = verdict.order, time.monotonic()
         run = Run(
             order.algorithm,
             order.spec.algorithm.digest,
             order.parameters,
             verdict.permit,
             Did.parse(record.did),
-            record.filename,
             listing,
             verdict.environment.packages,
         )
-        with self._plaintext(record, order.offer.provider) as data:
-            finished = execute(
+        try:
+            with opened(
                 self._sandbox,
-                run,
-                data,
-                seconds=seconds,
-                fair_seconds=fair_seconds,
-                on_line=on_line,
+                self._vault,
+                record,
+                self._keys.private,
+                domain=self._domain,
+                owner=order.offer.provider,
                 on_progress=on_progress,
                 stop=stop,
-            )
+            ) as data:
+                finished = execute(
+                    self._sandbox,
+                    run,
+                    data,
+                    seconds=max(1, seconds - int(time.monotonic() - begun)),
+                    fair_seconds=fair_seconds,
+                    on_line=on_line,
+                    on_progress=on_progress,
+                    stop=stop,
+                )
+        except NotAsCommittedError as error:
+            on_line(f"node: {error}")  # with its paths, for the owner alone
+            return node_failure("data-changed", "the data in place is not, or no more, what was listed")
         if isinstance(finished.result, Failure):
             return finished.result
-        return self._seal(job_id, verdict, record, finished, finished.result)
+        return self._seal(job_id, verdict, record, finished, finished.result, in_memory=data.in_memory)
 
-    @contextmanager
-    def _plaintext(self, record: VaultRecord, owner: str) -> Iterator[Path]:
-        """The dataset as one read-only file in memory, gone afterwards."""
-        pieces = self._vault.open(record, self._keys.private, domain=self._domain, owner=owner)
-        with self._sandbox.folder() as folder:
-            path = folder / "0"
-            try:
-                with path.open("xb") as file:
-                    for piece in pieces:
-                        file.write(piece)
-            except OSError as error:
-                raise UnavailableError(
-                    "the data does not fit into the scratch memory",
-                    got=error.strerror,
-                    do="Give the node more memory.",
-                ) from error
-            path.chmod(0o444)  # the folder lets nobody in; the sandbox binds the file alone
-            yield path
+    def too_large(self, token: int) -> str | None:
+        """Why a dataset cannot be opened on this machine; None where it can."""
+        return too_large(self._sandbox, self._vault, token)
+
+    def _isolation(self, *, in_memory: bool) -> Isolation:
+        """What the sandbox reached for a job: data that was too large for memory was decrypted to a disk."""
+        reached = self._sandbox.probe()
+        return reached if in_memory else reached & ~Isolation.SCRATCH_IN_MEMORY
 
     def _seal(
         self,
@@ -129,6 +129,8 @@ class Runner:
         record: VaultRecord,
         finished: Finished,
         files: Mapping[str, bytes],
+        *,
+        in_memory: bool,
     ) -> Success:
         key, prefix, name = os.urandom(32), os.urandom(7), "0x" + job_id.hex()
         header = envelope.seal(
@@ -143,7 +145,7 @@ class Runner:
             header.digest,
             keccak(wrapped),
             verdict.environment.digest,
-            int(self._sandbox.probe()),
+            int(self._isolation(in_memory=in_memory)),
             finished.started_at,
             finished.finished_at,
         )

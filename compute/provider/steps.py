@@ -123,8 +123,12 @@ class Steps:
         verdict = judge(
             place.chain, place.store, place.vault, place.environments, entry.request, place.private_key, at=at
         )
-        if isinstance(verdict, Verdict) and (why := asks_for_too_much(verdict.order.algorithm.manifest)):
+        if isinstance(verdict, Refusal):
+            return verdict
+        if why := asks_for_too_much(verdict.order.algorithm.manifest):
             return Refusal("needs-too-much-memory", why)
+        if large := self._runner.too_large(verdict.order.offer.asset_id):
+            return Refusal("data-does-not-fit", large)
         return verdict
 
     def _ask(self, entry: Entry, what: str, stage: str) -> None:
@@ -163,8 +167,12 @@ class Steps:
             self._say(f"could not be run: {described(error)}", job=entry.job_id)
             ended = node_failure("node-error", type(error).__name__)
         if isinstance(ended, Failure):
-            if ended.fault is not Fault.node:
-                name = f"0x{entry.job_id.hex()}"
+            name = f"0x{entry.job_id.hex()}"
+            if ended.fault is Fault.node:
+                self._say(
+                    f"failed by this node: {ended.detail}; more: steelyard node log {name}", job=entry.job_id
+                )
+            else:
                 self._say(
                     f"went wrong; what it wrote, for you alone: steelyard node log {name}", job=entry.job_id
                 )

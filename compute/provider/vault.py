@@ -1,7 +1,9 @@
 """The provider's vault: sealed datasets, and the wraps that let the node open them.
 
 It serves nobody. A dataset's key exists only wrapped for the node's sealing key (HPKE); the owner signs each
-wrap, so that a swapped wrap or a swapped dataset is refused before anything is opened.
+wrap, so that a swapped wrap or a swapped dataset is refused before anything is opened. Of data that lies in place the
+vault holds no byte: the record says where it lies and what was committed, and the wrap is that of the commitment's
+secret.
 
 Covered: the files at rest are ciphertext, the logs of jobs too; a block, header, wrap or record that is changed,
 swapped or lost is refused; a sealing that fails half way leaves no blocks, so that a full disk is not full for ever.
@@ -14,14 +16,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, BinaryIO, ClassVar, Literal
+from typing import Annotated, BinaryIO, ClassVar, Literal, TypeAlias
 
 from eth_account.signers.local import LocalAccount
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from compute.provider.job_logs import JobLogs
 from marketplace.core import envelope, unixfs
 from marketplace.core.cid import Cid
+from marketplace.core.commitment import Commitment
 from marketplace.core.document import Document, Hex32
 from marketplace.core.eip712 import Domain
 from marketplace.core.ids import Did
@@ -31,9 +34,25 @@ from marketplace.keys import sign_digest
 from marketplace.storage import LocalStore
 from marketplace.storage.disk import disk_error, write_atomically
 
+Header: TypeAlias = envelope.Header | Commitment
+_Filename = Annotated[str, Field(pattern=r"^[^/\x00]{1,255}$")]
+
+
+class InPlace(BaseModel):
+    """Where data lies that was not sealed, and what was committed. files, size, root: as in core.commitment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    path: Annotated[str, Field(pattern=r"^/[^\x00]{0,4094}$")]
+    files: int
+    size: int
+    root: Hex32
+
 
 class VaultRecord(Document):
-    """One sealed dataset. wrapped_key, signature: hex; filename: as the provider named it."""
+    """One dataset. wrapped_key, signature: hex; filename: as the provider named file or folder.
+
+    folder: it is one; sealed, as core.archive packs it. place: of data in place; None: it is sealed, in the vault.
+    """
 
     WHAT: ClassVar[str] = "a vault record"
     version: Literal[1] = 1
@@ -41,15 +60,30 @@ class VaultRecord(Document):
     header: Hex32
     wrapped_key: Annotated[str, Field(pattern="^0x[0-9a-f]{160}$")]
     signature: Annotated[str, Field(pattern="^0x[0-9a-f]{130}$")]
-    filename: Annotated[str, Field(pattern=r"^[^/\x00]{1,255}$")]
+    filename: _Filename
+    folder: Literal[True] | None = None
+    place: InPlace | None = None
 
 
 @dataclass(frozen=True)
 class SealedDataset:
-    """What sealing gave. key: 32 bytes, to be wrapped and forgotten."""
+    """What sealing gave. key: 32 bytes, to be wrapped and forgotten; of data in place its commitment's secret."""
 
-    header: envelope.Header
+    header: Header
     key: bytes
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a record says beside keys: name, whether it is a folder, and where it lies if in place."""
+
+    filename: str
+    folder: bool = False
+    path: Path | None = None
+
+    @classmethod
+    def of(cls, record: VaultRecord) -> Form:
+        return cls(record.filename, bool(record.folder), Path(record.place.path) if record.place else None)
 
 
 class Vault:
@@ -82,6 +116,8 @@ class Vault:
 
     def discard(self, sealed: SealedDataset) -> None:
         """Removes the blocks of a dataset that was sealed but never listed."""
+        if isinstance(sealed.header, Commitment):
+            return
         self._drop([*unixfs.blocks(sealed.header.body, self.store.get), sealed.header.cid])
 
     def _drop(self, blocks: list[Cid]) -> None:
@@ -118,13 +154,19 @@ class Vault:
             raise IntegrityError("the vault's record is another dataset's", got=found, expected=token)
         return record
 
-    def header(self, record: VaultRecord) -> envelope.Header:
+    def header(self, record: VaultRecord) -> Header:
         """Raises IntegrityError where the header's block is lost, changed or no header."""
         digest = bytes.fromhex(record.header[2:])
         try:
-            return envelope.Header.parse(self._block(Cid.raw(digest)))
+            if record.place is None:
+                return envelope.Header.parse(self._block(Cid.raw(digest)))
+            place = record.place
+            committed = Commitment(record.did, place.files, place.size, bytes.fromhex(place.root[2:]))
         except InputError as error:
             raise IntegrityError(f"the header of the sealed dataset is damaged: {error}") from error
+        if committed.digest != digest:
+            raise IntegrityError("the vault's record names another commitment", got=record.header)
+        return committed
 
     def _block(self, cid: Cid) -> bytes:
         try:
@@ -135,13 +177,21 @@ class Vault:
             ) from None
 
     def open(self, record: VaultRecord, private_key: bytes, *, domain: Domain, owner: str) -> Iterator[bytes]:
-        """The dataset's bytes, in pieces. private_key: the node's X25519 sealing key.
+        """The bytes of a sealed dataset, in pieces. private_key: the node's X25519 sealing key.
 
         Raises IntegrityError unless the owner signed this wrap for this header, or if any block is not whole.
         """
-        header = self.header(record)
-        key = _key(record, header, private_key, domain=domain, owner=owner)
+        header, key = self.key(record, private_key, domain=domain, owner=owner)
+        if isinstance(header, Commitment):
+            raise NotFoundError("the dataset lies in place: nothing of it is sealed here", got=record.did)
         return envelope.open_sealed(header, key, self._block)
+
+    def key(
+        self, record: VaultRecord, private_key: bytes, *, domain: Domain, owner: str
+    ) -> tuple[Header, bytes]:
+        """The header, and the key, or the commitment's secret, that its owner wrapped. Errors as in `open`."""
+        header = self.header(record)
+        return header, _key(record, header, private_key, domain=domain, owner=owner)
 
     def rewrap(
         self, token: int, private_key: bytes, to: bytes, *, owner: LocalAccount, domain: Domain
@@ -151,14 +201,11 @@ class Vault:
         Raises IntegrityError where that key does not open it, or its owner is another.
         """
         record = self.record(token)
-        header = self.header(record)
-        key = _key(record, header, private_key, domain=domain, owner=owner.address)
-        self.add(wrapped_record(header, key, to, record.filename, owner=owner, domain=domain))
+        header, key = self.key(record, private_key, domain=domain, owner=owner.address)
+        self.add(wrapped_record(header, key, to, Form.of(record), owner=owner, domain=domain))
 
 
-def _key(
-    record: VaultRecord, header: envelope.Header, private_key: bytes, *, domain: Domain, owner: str
-) -> bytes:
+def _key(record: VaultRecord, header: Header, private_key: bytes, *, domain: Domain, owner: str) -> bytes:
     """The dataset's key, which its owner wrapped for the node."""
     if header.id != record.did:
         raise IntegrityError("the sealed data belongs to another dataset", got=header.id, expected=record.did)
@@ -170,7 +217,7 @@ def _key(
 
 
 def wrapped_record(
-    header: envelope.Header, key: bytes, to: bytes, filename: str, *, owner: LocalAccount, domain: Domain
+    header: Header, key: bytes, to: bytes, form: Form, *, owner: LocalAccount, domain: Domain
 ) -> VaultRecord:
     """A record whose key (32 bytes) opens with the private half of `to`, signed by the dataset's owner."""
     wrapped = envelope.wrap(key, to, envelope.wrap_info("node", header.body, header.id))
@@ -179,10 +226,18 @@ def wrapped_record(
         header="0x" + header.digest.hex(),
         wrapped_key="0x" + wrapped.hex(),
         signature="0x" + "0" * 130,
-        filename=filename,
+        filename=form.filename,
+        folder=True if form.folder else None,
+        place=_place(header, form.path),
     )
     signature = sign_digest(owner, wrap_of(blank, wrapped).digest(domain))
     return blank.model_copy(update={"signature": "0x" + signature.hex()})
+
+
+def _place(header: Header, path: Path | None) -> InPlace | None:
+    if path is None or not isinstance(header, Commitment):
+        return None
+    return InPlace(path=str(path), files=header.files, size=header.size, root="0x" + header.root.hex())
 
 
 def wrap_of(record: VaultRecord, wrapped: bytes) -> Wrap:

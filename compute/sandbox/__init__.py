@@ -12,9 +12,10 @@ root and by an ordinary user, with cgroups and without.
 Covered
 - network: no interface but its own loopback; sockets of every family but AF_UNIX are forbidden calls; abstract
   sockets of the machine cannot be reached
-- files: sees its inputs, its own code, interpreter, packages and system libraries, all read-only; nothing of
-  the node's home, of other jobs, of /etc; writes only to /tmp, /dev/shm, /data/outputs, which run no programs
-  and load no libraries, and are empty for the next job; /proc and /sys are read-only
+- files: sees its inputs (data in place too, whoever owns it), its own code, interpreter, packages and system
+  libraries, all read-only; nothing of the node's home, of other jobs, of /etc; writes only to /tmp, /dev/shm,
+  /data/outputs, which run no programs and load no libraries, and are empty for the next job; /proc and /sys are
+  read-only
 - privileges: uid of its own (as root), no capabilities, no set-uid, no new namespaces, no devices, no
   terminals, no ptrace, bpf, io_uring, perf, keys, clocks, modules, other architectures' system calls
 - forbidden calls: stopped before they do anything, named, and the end of the job, also in children that the
@@ -52,10 +53,11 @@ Not covered
 """
 
 from compute.sandbox.cgroup import most_memory
-from compute.sandbox.sandbox import Sandbox
-from compute.sandbox.task import Ending, Isolation, Limits, Outcome, Source, Task, Wall
+from compute.sandbox.sandbox import Sandbox, can_map_owner
+from compute.sandbox.task import Bound, Ending, Isolation, Limits, Outcome, Source, Task, Tree, Wall
 
 __all__ = [
+    "Bound",
     "Ending",
     "Isolation",
     "Limits",
@@ -63,6 +65,8 @@ __all__ = [
     "Sandbox",
     "Source",
     "Task",
+    "Tree",
     "Wall",
+    "can_map_owner",
     "most_memory",
 ]

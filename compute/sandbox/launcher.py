@@ -7,7 +7,8 @@ bubblewrap or runsc.
 
 Argument: the number of a descriptor with a marshalled dict:
   uid: the job's own (as root), or None (as an ordinary user: a user namespace first); parent: the runner
-  sources: [(host path, path inside, copy: bool)]; folders, covers: [path inside]; links: [(path inside, text)]
+  sources: [(host path, path inside, copy: bool, owner: uid whose rights the job gets there, or None)]
+  folders, covers: [path inside]; links: [(path inside, text)]
   tools: [(host path, path below STAGE)]: programs that the wall is made of, beside ROOT
   filesystems: [(name, bytes, inodes)]; procs: files that a pid is written to, to enter a cgroup
   outputs: (name, socket number); command: argv
@@ -41,6 +42,8 @@ _NEW_MOUNTS, _NEW_USERS, _NEW_PROCESSES, _NEW_NETWORK = 0x00020000, 0x10000000, 
 _NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000
 _PR_SET_PDEATHSIG = 1
 _SYS_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _ATTR_RDONLY = 442, -100, 0x8000, 0x1
+_SYS_OPEN_TREE, _SYS_MOVE_MOUNT, _AT_EMPTY_PATH, _TREE_CLONE, _MOVE_FROM_EMPTY = 428, 429, 0x1000, 0x1, 0x4
+_ATTR_IDMAP = 0x100000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -73,24 +76,80 @@ def _own_namespaces(*, as_root: bool) -> None:
 def _gather(plan: dict[str, Any]) -> None:
     """Build ROOT. Sources are opened first: some may lie where STAGE will cover them."""
     opened = [
-        (os.open(path, os.O_PATH | os.O_CLOEXEC), ROOT + inside, copy)
-        for path, inside, copy in plan["sources"]
+        (_opened(path, owner, plan["uid"]), ROOT + inside, copy, owner)
+        for path, inside, copy, owner in plan["sources"]
     ]
-    opened += [(os.open(path, os.O_PATH | os.O_CLOEXEC), target, False) for path, target in plan["tools"]]
+    opened += [
+        (os.open(path, os.O_PATH | os.O_CLOEXEC), target, False, None) for path, target in plan["tools"]
+    ]
     # Without nosuid and nodev, which would be locked, and runsc could not remount it; either wall adds its own.
     _mount("steelyard", STAGE, "tmpfs", 0, "mode=0755")
     for inside in plan["folders"]:
         os.makedirs(ROOT + inside)  # noqa: PTH103
     for link, text in plan["links"]:
         os.symlink(text, ROOT + link)  # noqa: PTH211
-    for descriptor, target, copy in opened:
-        _place(descriptor, target, copy=copy)
+    for descriptor, target, copy, owner in opened:
+        _place(descriptor, target, copy=copy, is_mount=owner is not None)
     for inside in plan["covers"]:
         _mount("steelyard", ROOT + inside, "tmpfs", _NOSUID | _NODEV, "mode=0755")
     _make_read_only()
 
 
-def _place(descriptor: int, target: str, *, copy: bool) -> None:
+def _opened(path: str, owner: int | None, uid: int | None) -> int:
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    return descriptor if owner is None or uid is None else mapped(descriptor, owner, uid)
+
+
+def mapped(descriptor: int, owner: int, uid: int) -> int:
+    """A mount of an open file or folder in which what `owner` owns is `uid`'s; attached nowhere.
+
+    Takes the descriptor; the mount is gone with the one returned. Needs root, and a file system that has idmapped
+    mounts (mount_setattr(2)); raises OSError elsewhere.
+    """
+    flags = _TREE_CLONE | _AT_EMPTY_PATH | _AT_RECURSIVE | os.O_CLOEXEC
+    tree = _libc.syscall(_SYS_OPEN_TREE, descriptor, b"", flags)
+    _check(min(tree, 0), "open_tree")
+    users = _user_namespace(f"{owner} {uid} 1")
+    attributes = struct.pack("=4Q", _ATTR_IDMAP | _ATTR_RDONLY, 0, 0, users)
+    flags = _AT_EMPTY_PATH | _AT_RECURSIVE
+    try:
+        call = _libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", flags, attributes, len(attributes))
+        _check(call, "map the owner of a mount")
+    except OSError:
+        os.close(tree)
+        raise
+    finally:
+        os.close(users)
+        os.close(descriptor)
+    return int(tree)
+
+
+def _user_namespace(line: str) -> int:
+    """A user namespace with these ids in its maps. Its one process ends as soon as the maps stand."""
+    waits, go = os.pipe()
+    ready, tells = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(go)
+        os.write(tells, b"1" if _libc.unshare(_NEW_USERS) == 0 else b"0")
+        os.read(waits, 1)
+        os._exit(0)
+    os.close(waits)
+    os.close(tells)
+    try:
+        if os.read(ready, 1) != b"1":
+            raise OSError("no user namespace for a mount")
+        for name in ("uid_map", "gid_map"):
+            with open(f"/proc/{child}/{name}", "w") as file:  # noqa: PTH123
+                file.write(line)
+        return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(ready)
+        os.close(go)
+        os.waitpid(child, 0)
+
+
+def _place(descriptor: int, target: str, *, copy: bool, is_mount: bool = False) -> None:
     source = f"/proc/self/fd/{descriptor}"
     os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
     if copy:
@@ -101,6 +160,11 @@ def _place(descriptor: int, target: str, *, copy: bool) -> None:
         os.mkdir(target)  # noqa: PTH102
     else:
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o444))
+    if is_mount:
+        path = target.encode()
+        call = _libc.syscall(_SYS_MOVE_MOUNT, descriptor, b"", _AT_FDCWD, path, _MOVE_FROM_EMPTY)
+        _check(call, f"move a mount to {target}")
+        return
     _mount(source, target, "", _BIND | _REC)
 
 

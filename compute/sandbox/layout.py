@@ -3,7 +3,9 @@
 /opt/python    the node's own interpreter (its base installation, never the node's environment folder)
 /opt/packages  the packages of the environment that the algorithm wants, nothing else that the node imports
 /usr/lib...    the system's shared libraries; no programs, no shell
-/data/inputs, /data/ddos, /data/transformations  read-only, Ocean's layout
+/data/inputs, /data/ddos, /data/transformations  read-only, Ocean's layout: a dataset that is one file is
+               /data/inputs/<id>/0, and /data/inputs/<its name> as well; of one that is a folder the files are
+               /data/inputs/<id>/0, 1, 2... in the order of their names, and by name below /data/inputs/<id>/files
 /data/outputs, /tmp, /dev/shm  writable, on tmpfs of bounded size and number of files, not executable
 /etc           passwd and group with one user, nothing else
 """
@@ -19,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compute.sandbox.task import Source, Task
+from compute.sandbox.task import Bound, Source, Task, Tree
 
 PYTHON = "/opt/python"
 PACKAGES = "/opt/packages"
@@ -38,23 +40,27 @@ class Stage:
 
     folder: the job's own, in scratch; bytes are written there first.
     as_root: the job gets another uid than ours, which must be able to read everything here.
-    sources: (path of the machine, path inside, whether to copy). folders, covers: paths inside, of empty
-    folders, the latter over something. links: (path inside, what it says).
+    sources: (path of the machine, path inside, whether to copy, uid whose rights the job gets there). folders, covers:
+    paths inside, of empty folders, the latter over something. links: (path inside, what it says).
     """
 
     folder: Path
     as_root: bool
-    sources: list[tuple[str, str, bool]] = field(default_factory=list)
+    sources: list[tuple[str, str, bool, int | None]] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     covers: list[str] = field(default_factory=list)
     links: list[tuple[str, str]] = field(default_factory=list)
 
     def show(self, source: Source, target: str) -> None:
         """Show a file or folder of the machine, or bytes, read-only at `target` inside."""
+        if isinstance(source, Bound):
+            owner = source.owner if self.as_root else None
+            self.sources.append((str(source.path.resolve()), target, False, owner))
+            return
         path = self._write(source) if isinstance(source, bytes) else source.resolve()
         mode = path.stat().st_mode
         copy = self.as_root and stat.S_ISREG(mode) and not mode & stat.S_IROTH
-        self.sources.append((str(path), target, copy))
+        self.sources.append((str(path), target, copy, None))
 
     def _write(self, content: bytes) -> Path:
         path = self.folder / f"file-{len(self.sources)}"
@@ -87,12 +93,21 @@ def show_task(stage: Stage, task: Task) -> None:
         stage.show(task.packages, PACKAGES)
     for name, source in sorted(task.inputs.items()):
         stage.show(source, f"/data/inputs/{name}")
+    for name, tree in sorted(task.trees.items()):
+        _show_tree(stage, f"/data/inputs/{name}", tree)
     for name, source in sorted(task.ddos.items()):
         stage.show(source, f"/data/ddos/{name}")
     for name, source in sorted(task.transformations.items()):
         if name != "algorithm":
             stage.show(source, f"/data/transformations/{name}")
     stage.show(task.transformations[task.entrypoint], "/data/transformations/algorithm")
+
+
+def _show_tree(stage: Stage, folder: str, tree: Tree) -> None:
+    stage.folders.append(folder)
+    stage.show(tree.folder, f"{folder}/files")
+    # Links and no mounts of their own: there may be a hundred thousand.
+    stage.links += [(f"{folder}/{number}", f"files/{name}") for number, name in enumerate(tree.names)]
 
 
 def interpreter_command() -> list[str]:
@@ -108,7 +123,7 @@ def worker_environment() -> dict[str, str]:
 def algorithm_environment(task: Task) -> dict[str, str]:
     """All variables of the algorithm: nothing comes from the node's own environment."""
     threads = str(len(os.sched_getaffinity(0)))
-    folders = sorted({name.partition("/")[0] for name in task.inputs if "/" in name})
+    folders = sorted({*(name.partition("/")[0] for name in task.inputs if "/" in name), *task.trees})
     return {
         **worker_environment(),
         "PATH": f"{PYTHON}/bin",

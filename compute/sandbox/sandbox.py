@@ -13,6 +13,7 @@ from compute.sandbox import cgroup
 from compute.sandbox.bubblewrap import Bubblewrap
 from compute.sandbox.gvisor import Gvisor
 from compute.sandbox.job import Ended, Job
+from compute.sandbox.launcher import mapped
 from compute.sandbox.logs import LineReader
 from compute.sandbox.outputs import Collected, collect
 from compute.sandbox.probe import probe
@@ -28,16 +29,25 @@ class Sandbox:
     Making one removes what killed runners left behind. `close` it, or use `with`.
     """
 
-    def __init__(self, scratch: Path | None = None, *, wall: Wall = Wall.bubblewrap) -> None:
+    def __init__(
+        self,
+        scratch: Path | None = None,
+        *,
+        wall: Wall = Wall.bubblewrap,
+        overflow: Path | None = None,
+    ) -> None:
         """scratch: folder for jobs in hand, best on a tmpfs; ours, 0700. Default: below /dev/shm.
 
+        overflow: folder on an encrypted disk for data that does not fit there; as `scratch`. Default: none.
         Raises RefusedError if the folder belongs to somebody else, UnavailableError if it cannot be made.
         """
         self._wall: Built = Gvisor() if wall is Wall.gvisor else Bubblewrap()
         try:
             self._scratch = Scratch(scratch or default_root())
+            self._overflow = Scratch(overflow) if overflow else None
             self._places = cgroup.find()
-            self.reaped = [*self._scratch.reaped, *cgroup.reap(self._places)]
+            left = self._overflow.reaped if self._overflow else []
+            self.reaped = [*self._scratch.reaped, *left, *cgroup.reap(self._places)]
         except OSError as error:
             raise UnavailableError("the sandbox has no scratch folder", got=error) from error
         self._isolation: Isolation | None = None
@@ -50,8 +60,10 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """Remove the scratch folder."""
+        """Remove the scratch folders."""
         self._scratch.close()
+        if self._overflow:
+            self._overflow.close()
 
     def probe(self) -> Isolation:
         """What the sandbox reaches here, found out by small attacks inside it; measured once.
@@ -63,14 +75,24 @@ class Sandbox:
                 self._isolation = probe(self._run, self._isolation_promised())
             return self._isolation
 
+    def most_data(self) -> int:
+        """Bytes of data that may be opened for a job here at all, when no other job is in hand."""
+        memory = min(self._scratch.capacity(), cgroup.most_memory())
+        return max(memory, self._overflow.room() if self._overflow else 0)
+
     @contextmanager
-    def folder(self) -> Iterator[Path]:
-        """A private folder in the scratch, for what a job is about to read; gone when the `with` is left."""
-        _, folder = self._scratch.new_job()
+    def folder(self, size: int = 0) -> Iterator[tuple[Path, bool]]:
+        """A private folder for what a job is about to read, and whether it lies in memory; gone with the `with`.
+
+        size: bytes that are to come; they lie on the overflow's disk only where memory has no room for them.
+        """
+        fits = size <= min(self._scratch.room(), cgroup.most_memory())
+        scratch = self._scratch if fits or self._overflow is None else self._overflow
+        _, folder = scratch.new_job()
         try:
-            yield folder
+            yield folder, scratch.in_memory
         finally:
-            self._scratch.remove_job(folder)
+            scratch.remove_job(folder)
 
     @contextmanager
     def run(
@@ -145,6 +167,15 @@ class Sandbox:
         for bit, is_there in offered.items():
             promised |= bit if is_there else Isolation(0)
         return promised
+
+
+def can_map_owner(path: Path, owner: int) -> bool:
+    """Whether a job may be shown what lies there with its owner's right to read: root, and a file system that can."""
+    try:
+        os.close(mapped(os.open(path, os.O_PATH | os.O_CLOEXEC), owner, owner + 1))
+    except OSError:
+        return False
+    return True
 
 
 def _is_full(outputs: int) -> bool:

@@ -1,4 +1,4 @@
-"""The runner's own folder for jobs in hand: on tmpfs, locked while its process lives, reaped after."""
+"""A runner's own folder for jobs in hand: on tmpfs or a disk, locked while its process lives, reaped after."""
 
 from __future__ import annotations
 
@@ -34,6 +34,16 @@ class Scratch:
     def in_memory(self) -> bool:
         """Whether it lies on a tmpfs."""
         return _file_system(self.root.resolve()) == _TMPFS
+
+    def capacity(self) -> int:
+        """Bytes that its file system holds when it is empty."""
+        state = os.statvfs(self.root)
+        return state.f_blocks * state.f_frsize
+
+    def room(self) -> int:
+        """Bytes that are free there now."""
+        state = os.statvfs(self.root)
+        return state.f_bavail * state.f_frsize
 
     def new_job(self) -> tuple[int, Path]:
         """(number, folder) of a new job, numbers from 1."""
@@ -92,7 +102,7 @@ def _check_owner(root: Path) -> None:
             "the sandbox's scratch folder is not ours",
             got=f"{root}, uid {state.st_uid}",
             expected=f"a folder of uid {os.geteuid()}",
-            do="Name another folder on a tmpfs.",
+            do="Name another folder.",
         )
 
 

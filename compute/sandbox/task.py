@@ -10,8 +10,29 @@ from pathlib import Path, PurePosixPath
 
 from marketplace.errors import InputError
 
-Source = Path | bytes
+
+@dataclass(frozen=True)
+class Bound:
+    """A file or folder of the host that is shown as it is, never copied, however large it is or whoever owns it.
+
+    owner: the uid whose right to read it the job gets; None: as it is.
+    """
+
+    path: Path
+    owner: int | None = None
+
+
+Source = Path | bytes | Bound
 """A file of the host, or its bytes."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A folder of the host as `files`, and beside it its files as 0, 1, 2... in the order of `names`."""
+
+    folder: Bound
+    names: tuple[str, ...]
+
 
 MIB = 1024 * 1024
 
@@ -97,10 +118,11 @@ class Task:
     """One run of one algorithm.
 
     inputs: path below /data/inputs (`<id>/0`, `algoCustomData.json`) -> its content.
+    trees: id below /data/inputs -> folder: `<id>/files/...` by name, `<id>/0`, `<id>/1`... by number.
     ddos: name below /data/ddos -> content. transformations: path below /data/transformations -> content;
     `entrypoint` is one of them, which is also served as /data/transformations/algorithm.
     packages: the folder of packages that it imports from; None: the standard library alone.
-    environment: extra variables, as TRANSFORMATION_DID. DIDS is made from the folders of `inputs`.
+    environment: extra variables, as TRANSFORMATION_DID. DIDS is made from the folders of `inputs` and from `trees`.
 
     As root, a file that others may not read is copied into memory for the job (25 ms for 50 MiB); one that
     others may read, inside a folder that they may not enter, is bound and costs nothing.
@@ -110,6 +132,7 @@ class Task:
     inputs: Mapping[str, Source]
     transformations: Mapping[str, Source]
     entrypoint: str
+    trees: Mapping[str, Tree] = field(default_factory=dict)
     ddos: Mapping[str, Source] = field(default_factory=dict)
     packages: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -120,6 +143,11 @@ class Task:
             for name, source in folder.items():
                 _check_name(name)
                 _check_source(name, source)
+        for name, tree in self.trees.items():
+            for inside in (name, *tree.names):
+                _check_name(inside)
+            if not tree.folder.path.is_dir():
+                raise InputError(f"no folder for {name}", got=tree.folder.path)
         if self.entrypoint not in self.transformations:
             raise InputError(
                 "the entrypoint is not among the files of the algorithm",
@@ -162,7 +190,8 @@ def _check_name(name: str) -> None:
 
 
 def _check_source(name: str, source: Source) -> None:
-    if isinstance(source, Path) and not source.is_file():
+    path = source.path if isinstance(source, Bound) else source
+    if isinstance(path, Path) and not path.is_file():
         raise InputError(f"no regular file for {name}", got=source, expected="a readable file")
 
 

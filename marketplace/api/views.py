@@ -89,10 +89,17 @@ def listing_of(listing: Listing | None) -> assets.Listing:
             "name": listing.name,
             "description": listing.description,
             "rows": listing.rows,
+            "content": _content(listing),
             "purposes": listing.purposes.split(),
             "document": json.loads(listing.document) if listing.document else None,
         }
     )
+
+
+def _content(listing: Listing) -> Any:
+    """table, images or files, as `assets.Content`; None for a model, or where the document is not there."""
+    document = json.loads(listing.document) if listing.document else {}
+    return document["distribution"][1]["@id"] if "distribution" in document else None
 
 
 def hit_of(hit: Hit, did: ToDid) -> assets.Hit:
@@ -104,6 +111,7 @@ def hit_of(hit: Hit, did: ToDid) -> assets.Hit:
         name=listing.name,
         description=listing.description,
         rows=listing.rows,
+        content=_content(listing),
         purposes=listing.purposes.split(),
         price=hit.price,
         offers=hit.offers,

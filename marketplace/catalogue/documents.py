@@ -200,7 +200,7 @@ def _dataset(store: ContentStore, asset: Asset, place: Place) -> Read:
         slug=listing.slug,
         name=listing.name,
         description=listing.description,
-        rows=listing.rows,
+        rows=listing.content.records,
         purposes=_spaced(terms.purposes or Purpose),
         document=block.decode(),
     )

@@ -258,7 +258,7 @@ class Listing(Row):
     """What the shared store holds under an asset's metadata digest.
 
     status: `ok`, `unavailable` (tried again) or `invalid` (never tried again), with the reason.
-    rows: of the table, 0 where there is none. document: the document's text, empty unless ok.
+    rows: of a table; pictures or files of other data; 0 of a model. document: the document's text, empty unless ok.
     """
 
     asset_id: Uint256

@@ -9,9 +9,10 @@ import typer
 from marketplace.browse import search
 from marketplace.cli.offers import conditions, described, offer_table, others, to_json
 from marketplace.cli.orderable import orderables
-from marketplace.cli.output import short, table_or
+from marketplace.cli.output import short, table, table_or
 from marketplace.cli.session import Session, session
-from marketplace.core.dataset import Environment, Listing
+from marketplace.core.content import counted, kind_of
+from marketplace.core.dataset import Environment, Images, Listing, Table
 from marketplace.core.eip712 import ZERO_ADDRESS
 from marketplace.core.environments import named
 from marketplace.core.ids import Status, parse_digest
@@ -26,6 +27,7 @@ from marketplace.lookup import (
     resolve,
     terms_of,
 )
+from marketplace.names import Named, versions_of
 
 Own = Annotated[str, typer.Argument(help="id, DID or slug of yours")]
 
@@ -46,9 +48,17 @@ def list_(
         if here.settings.hub
         else _from_chain(here, query)
     )
-    rows = [(row["slug"] or row["id"], row["name"], row["rows"], short(row["owner"])) for row in found]
+    rows = [
+        (
+            row["slug"] or row["id"],
+            row["name"],
+            counted(row["content"], row["rows"] or 0),
+            short(row["owner"]),
+        )
+        for row in found
+    ]
     empty = "No dataset has all of these words." if query else "No dataset is listed yet."
-    shown = table_or(empty, "Datasets", ("dataset", "name", "rows", "owner"), rows)
+    shown = table_or(empty, "Datasets", ("dataset", "name", "holds", "owner"), rows)
     here.output.result({"datasets": found}, [shown], then=_after_list(found, query))
 
 
@@ -64,7 +74,13 @@ def _from_chain(here: Session, query: str) -> list[dict[str, Any]]:
 
 
 def _brief(listing: Listing) -> dict[str, Any]:
-    return {"slug": listing.slug, "name": listing.name, "rows": listing.rows}
+    return {
+        "slug": listing.slug,
+        "name": listing.name,
+        "version": listing.version,
+        "rows": listing.content.records,
+        "content": kind_of(listing.content),
+    }
 
 
 @app.command()
@@ -100,6 +116,7 @@ def show(
             "did": str(did_of(here.chain, token)),
             "owner": here.chain.owner_of(token),
             "status": here.chain.status(token).name,
+            "versions": [str(one.token) for one in versions_of(here.chain, here.store, token)],
             "listing": listing.to_document(),
             "purposes": _purposes(terms),
             "algorithms": [algorithm.to_json() for algorithm in algorithms],
@@ -133,11 +150,65 @@ def _about(here: Session, token: int, listing: Listing) -> list[str]:
         f"{listing.name} ({listing.slug} {listing.version}, {listing.licence})",
         f"by {listing.creator.name}, owner {here.chain.owner_of(token)}",
         listing.description,
-        f"{listing.rows} rows; columns: "
-        + ", ".join(f"{column.name} ({column.kind})" for column in listing.columns),
+        *_contents(listing),
         "personal data: " + ("yes" if listing.personal_data else "none declared"),
+        *_versions(here, token),
         *(_environment(one) for one in listing.environments),
     ]
+
+
+def _contents(listing: Listing) -> list[str]:
+    """What it holds, and how it is kept."""
+    content = listing.content
+    words = content.words()
+    if isinstance(content, Table):
+        words += "; columns: " + ", ".join(f"{column.name} ({column.kind})" for column in content.columns)
+    if isinstance(content, Images) and content.classes:
+        words += f"; classes: {', '.join(content.classes)}"
+    kept = "lies in place: read where it is, under a commitment" if listing.in_place else "sealed"
+    return [words, f"the data is kept by its provider: {kept}"]
+
+
+def _versions(here: Session, token: int) -> list[str]:
+    """Which other versions there are; only what its owner said of its own counts."""
+    line = versions_of(here.chain, here.store, token)
+    if len(line) == 1:
+        return []
+    return ["versions: " + ", ".join(_version(here, one, token) for one in line)]
+
+
+def _version(here: Session, one: Named, shown: int) -> str:
+    mark = " (this one)" if one.token == shown else ""
+    return f"{one.listing.version} {here.chain.status(one.token).name}{mark}"
+
+
+@app.command()
+def versions(
+    context: typer.Context,
+    asset: Annotated[str, typer.Argument(help="id, DID, owner/slug or slug")],
+) -> None:
+    """All versions of a dataset, oldest first. A slug means the newest that is sold; slug@1.0.0 means that one."""
+    here = session(context)
+    token = resolve(here.chain, here.store, asset, say=here.output.say)
+    line = versions_of(here.chain, here.store, token)
+    found = [
+        {
+            "id": str(one.token),
+            "status": here.chain.status(one.token).name,
+            "published": one.listing.published.isoformat(),
+            **_brief(one.listing),
+        }
+        for one in line
+    ]
+    rows = [
+        (row["version"], row["status"], row["published"], counted(row["content"], row["rows"]), row["id"])
+        for row in found
+    ]
+    here.output.result(
+        {"versions": found},
+        [table("Versions", ("version", "status", "published", "holds", "id"), rows)],
+        then=f"steelyard dataset show {token}",
+    )
 
 
 def _environment(one: Environment) -> str:

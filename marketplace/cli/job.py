@@ -18,6 +18,7 @@ from marketplace.core.job import END_STATES, Request, State
 from marketplace.core.terms import Purpose
 from marketplace.errors import RefusedError
 from marketplace.lookup import job_opened, listing_of, request_of, resolve
+from marketplace.names import versions_of
 from marketplace.watching import ANSWERED, Seen, watch_job
 
 app = typer.Typer(help="Jobs on other people's data.", no_args_is_help=True)
@@ -41,7 +42,7 @@ def start(
     declared = Purpose.parse(purpose)
     values = parse_parameters(param or [], params)
     token = resolve(here.chain, here.store, asset, strict=True)
-    access = purchase.usable_access(here.chain, here.address, token)
+    access = _access(here, asset, token)
     listing = listing_of(here.chain, here.store, token)
     chosen = _algorithm(here, listing, algorithm)
     waits = jobs.require_permitted(
@@ -81,6 +82,25 @@ def start(
         [f"job {name} opened", f"transaction {order.sent.transaction}"],
         then=f"steelyard job watch {name}",
     )
+
+
+def _access(here: Session, name: str, token: int) -> purchase.Access:
+    """The buyer's access. A name means the newest version that is sold; what was bought of an older one is said."""
+    try:
+        return purchase.usable_access(here.chain, here.address, token)
+    except RefusedError as error:
+        bought = {
+            found.asset_id for found in purchase.accesses(here.chain, here.address) if found.grant.unused()
+        }
+        for one in versions_of(here.chain, here.store, token):
+            if one.token in bought:
+                raise RefusedError(
+                    "you hold unused uses of another version of this dataset",
+                    got=name,
+                    expected=f"version {one.listing.version}",
+                    do=f"Name that one: {one.token}",
+                ) from error
+        raise
 
 
 def _algorithm(here: Session, listing: Listing, name: str) -> jobs.Algorithm:

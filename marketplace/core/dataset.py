@@ -1,7 +1,7 @@
 """The listing of a dataset: a Croissant 1.1 document as one block of canonical JSON. Pure.
 
-What it publishes of the data: the names and kinds of its columns and the number of its rows, nothing else that
-was counted or measured. `distribution` describes the sealed envelope; the table is said to be inside it.
+What it publishes of the data stands in `content`, and nothing else that was counted or measured. `distribution`
+describes the sealed envelope and what is said to be inside it; or, where the data lies in place, the commitment to it.
 A listing is read only if it writes the same document again, so every field of it is checked.
 
 Source: https://docs.mlcommons.org/croissant/docs/croissant-spec-1.1.html, RFC 8785.
@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator
 from marketplace.core import schemas
 from marketplace.core.canonical import MAX_DOCUMENT, JsonValue, canonical, parse_canonical, sha256
 from marketplace.core.cid import Cid
+from marketplace.core.content import Content, Files, Images, PictureFormat, Table, content_of
 from marketplace.core.environments import WantedEnvironment, named
 from marketplace.core.exact import brief, require_exact
 from marketplace.core.ids import Did, Kind, kind_of
@@ -44,11 +45,16 @@ __all__ = [
     "MAX_COLUMNS",
     "Column",
     "ColumnKind",
+    "Content",
     "Creator",
     "Environment",
+    "Files",
+    "Images",
     "ListedAlgorithm",
     "Listing",
+    "PictureFormat",
     "Responsible",
+    "Table",
     "TableFormat",
     "environment_digest",
 ]
@@ -57,10 +63,11 @@ CROISSANT = "http://mlcommons.org/croissant/1.1"
 CROISSANT_RAI = "http://mlcommons.org/croissant/RAI/1.0"
 LISTING = "urn:steelyard:ns:listing-1"
 ENVELOPE_TYPE = "application/vnd.steelyard.envelope+json"
+COMMITMENT_TYPE = "application/vnd.steelyard.commitment+json"
+REVISION = "prov:wasRevisionOf"
 SPDX = "https://spdx.org/licenses/"
 _SPDX_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}")
 _VERSION = re.compile(r"[0-9]{1,6}\.[0-9]{1,6}\.[0-9]{1,6}")
-_MEDIA_TYPES = {TableFormat.csv: "text/csv", TableFormat.parquet: "application/x-parquet"}
 _MAX_DESCRIPTION = 8_000
 
 
@@ -69,8 +76,9 @@ class Listing:
     """What the market is told about one dataset.
 
     licence: an SPDX id (as CC-BY-4.0; its form is checked, not that it exists) or a URL. version: as 1.0.0.
+    header: the block of the sealed envelope's header, or of the commitment to data that lies in place. terms: the block
+    of the ODRL terms. replaces: the version before this one; whether it is one is for readers to find out.
     environments: what the node offered to algorithms when this was listed, at least one.
-    header: the block of the sealed envelope's header. terms: the block of the ODRL terms. rows: at least 1.
     personal_data: whether anyone can be identified; if so, `responsible.sensitive` says by what.
     Raises InputError naming the field that does not fit.
     """
@@ -85,15 +93,15 @@ class Listing:
     published: date
     header: Cid
     terms: Cid
-    format: TableFormat
-    rows: int
-    columns: tuple[Column, ...]
+    content: Content
     environments: tuple[Environment, ...]
     personal_data: bool
     algorithms: tuple[ListedAlgorithm, ...] = ()
     keywords: tuple[str, ...] = ()
     modified: date | None = None
     responsible: Responsible = field(default_factory=Responsible)
+    in_place: bool = False
+    replaces: Did | None = None
 
     def __post_init__(self) -> None:
         if kind_of(self.did.token) is not Kind.dataset:
@@ -105,19 +113,28 @@ class Listing:
         _check_version(self.version)
         _check_keywords(self.keywords)
         _check_blocks(header=self.header, terms=self.terms)
-        _check_table(self.rows, self.columns)
         _check_algorithms(self.algorithms)
         check_environments(self.environments)
         _check_personal(self.personal_data, self.responsible)
+        if self.replaces is not None:
+            _check_replaced(self.replaces, self.did)
 
     @property
     def header_digest(self) -> bytes:
-        """SHA-256 of the sealed envelope's header: `inputRoot` of a receipt."""
+        """SHA-256 of the header: `inputRoot` of a receipt."""
         return self.header.digest
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.columns)
+        """Of a table; else none."""
+        return (
+            tuple(column.name for column in self.content.columns) if isinstance(self.content, Table) else ()
+        )
+
+    @property
+    def version_numbers(self) -> tuple[int, ...]:
+        """The version as versions are compared."""
+        return tuple(map(int, self.version.split(".")))
 
     def require_environment(self, wanted: WantedEnvironment) -> None:
         """Raises RefusedError where the node offers no such environment."""
@@ -157,13 +174,16 @@ class Listing:
             "datePublished": self.published.isoformat(),
             "citeAs": f"{self.creator.name} ({self.published.year}). {self.name}, {self.version}. {self.did}",
             "usageInfo": self._usage_info(),
-            "distribution": [self._sealed(), self._table()],
-            "recordSet": [self._record_set()],
+            "distribution": [self._header(), self.content.distribution(self._header_name)],
             "steelyard:algorithm": [algorithm.to_json() for algorithm in self.algorithms],
             "steelyard:environment": environments_json(self.environments),
             "steelyard:personalData": self.personal_data,
             **responsible,
         }
+        if records := self.content.record_sets():
+            document["recordSet"] = records
+        if self.replaces is not None:
+            document[REVISION] = {"@id": str(self.replaces)}
         if self.keywords:
             document["keywords"] = list(self.keywords)
         if self.modified is not None:
@@ -200,33 +220,18 @@ class Listing:
             "sha256": self.terms.digest.hex(),
         }
 
-    def _sealed(self) -> JsonValue:
+    @property
+    def _header_name(self) -> str:
+        return "committed" if self.in_place else "sealed"
+
+    def _header(self) -> JsonValue:
         return {
             "@type": "cr:FileObject",
-            "@id": "sealed",
-            "name": "sealed",
+            "@id": self._header_name,
+            "name": self._header_name,
             "contentUrl": f"ipfs://{self.header}",
-            "encodingFormat": ENVELOPE_TYPE,
+            "encodingFormat": COMMITMENT_TYPE if self.in_place else ENVELOPE_TYPE,
             "sha256": self.header.digest.hex(),
-        }
-
-    def _table(self) -> JsonValue:
-        return {
-            "@type": "cr:FileObject",
-            "@id": "table",
-            "name": f"table.{self.format}",
-            "contentUrl": f"table.{self.format}",
-            "containedIn": {"@id": "sealed"},
-            "encodingFormat": _MEDIA_TYPES[self.format],
-        }
-
-    def _record_set(self) -> JsonValue:
-        return {
-            "@type": "cr:RecordSet",
-            "@id": "records",
-            "name": "records",
-            "steelyard:rows": self.rows,
-            "field": [column.to_json(index) for index, column in enumerate(self.columns)],
         }
 
 
@@ -255,13 +260,9 @@ def _check_blocks(**blocks: Cid) -> None:
             raise InputError(f"the {name} is one raw block", got=cid, expected="bafkrei...")
 
 
-def _check_table(rows: int, columns: tuple[Column, ...]) -> None:
-    if not 1 <= rows < 2**53:
-        raise InputError("a listed table has rows", got=rows, expected="at least 1")
-    if not 1 <= len(columns) <= MAX_COLUMNS:
-        raise InputError("the number of columns", got=len(columns), expected=f"1 to {MAX_COLUMNS}")
-    if len({column.name for column in columns}) != len(columns):
-        raise InputError("two columns have the same name", do="Rename one of them.")
+def _check_replaced(replaced: Did, by: Did) -> None:
+    if kind_of(replaced.token) is not Kind.dataset or replaced == by:
+        raise InputError("a version replaces another dataset", got=replaced, expected="the id of another one")
 
 
 def _check_algorithms(algorithms: tuple[ListedAlgorithm, ...]) -> None:
@@ -300,8 +301,7 @@ def _check_schema(document: JsonValue) -> None:
 
 def _read(document: Any) -> Listing:
     """The listing that a document seems to be; it fits the schema already."""
-    sealed, table = document["distribution"]
-    record_set = document["recordSet"][0]
+    header = document["distribution"][0]
     return Listing(
         did=Did.parse(document["identifier"]),
         slug=document["alternateName"],
@@ -311,17 +311,17 @@ def _read(document: Any) -> Listing:
         creator=Creator.of_json(document["creator"]),
         version=document["version"],
         published=_read_date(document["datePublished"]),
-        header=read_ipfs(sealed["contentUrl"]),
+        header=read_ipfs(header["contentUrl"]),
         terms=read_ipfs(document["usageInfo"]["@id"]),
-        format=TableFormat(table["name"].removeprefix("table.")),
-        rows=int(record_set["steelyard:rows"]),
-        columns=tuple(Column.of_json(one) for one in record_set["field"]),
+        content=content_of(document),
         environments=read_environments(document["steelyard:environment"]),
         personal_data=document["steelyard:personalData"],
         algorithms=tuple(ListedAlgorithm.of_json(one) for one in document["steelyard:algorithm"]),
         keywords=tuple(document.get("keywords", ())),
         modified=_read_date(document["dateModified"]) if "dateModified" in document else None,
         responsible=Responsible.of_json(document),
+        in_place=header["@id"] == "committed",
+        replaces=Did.parse(document[REVISION]["@id"]) if REVISION in document else None,
     )
 
 

@@ -43,7 +43,7 @@ _KINDS = {data_type: kind for kind, data_type in DATA_TYPES.items()}
 
 
 class TableFormat(StrEnum):
-    """The format of the file inside the envelope."""
+    """The format of a table's files."""
 
     csv = "csv"
     parquet = "parquet"
@@ -59,13 +59,14 @@ class Column:
     def __post_init__(self) -> None:
         check_line(self.name, "a column's name")
 
-    def to_json(self, index: int) -> dict[str, JsonValue]:
+    def to_json(self, index: int, place: str) -> dict[str, JsonValue]:
+        """place: `fileObject` in a table of one file, `fileSet` in one of parts."""
         return {
             "@type": "cr:Field",
             "@id": f"records/{index}",
             "name": self.name,
             "dataType": DATA_TYPES[self.kind],
-            "source": {"fileObject": {"@id": "table"}, "extract": {"column": self.name}},
+            "source": {place: {"@id": "table"}, "extract": {"column": self.name}},
         }
 
     @classmethod

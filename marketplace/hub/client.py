@@ -51,7 +51,10 @@ class HubClient:
         self.close = self._hub.close
 
     def search(self, words: str) -> list[dict[str, Any]]:
-        """Datasets that fit the words, newest first, at most 100; each has id, owner, slug, name, rows, price."""
+        """Datasets that fit the words, newest first, at most 100.
+
+        Each has id, owner, slug, name, rows, content, price.
+        """
         found = self._hub.get(listed.Assets, "/assets", {"query": words, "kind": "dataset", "limit": "100"})
         return [_shown(hit) for hit in found.assets]
 
@@ -177,5 +180,6 @@ def _shown(hit: listed.Hit) -> dict[str, Any]:
         "slug": printable(hit.slug, 64),
         "name": printable(hit.name, 200),
         "rows": hit.rows,
+        "content": hit.content or "",
         "price": hit.price,
     }

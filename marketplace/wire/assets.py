@@ -20,6 +20,11 @@ from marketplace.wire.base import (
     Wire,
 )
 
+Content = Annotated[
+    Literal["table", "images", "files"] | None,
+    Field(description="what a dataset consists of; null for a model", examples=["table"]),
+]
+
 
 class Health(Wire):
     """Whether the hub answers from a catalogue that is up to date."""
@@ -41,8 +46,10 @@ class Listing(Wire):
     name: Text | None = None
     description: Annotated[str | None, Field(examples=["Vibration of a shuttle's valves."])] = None
     rows: Annotated[
-        int | None, Field(description="of the table, 0 where there is none", examples=[49_097])
+        int | None,
+        Field(description="of a table; pictures or files of other data; 0 of a model", examples=[49_097]),
     ] = None
+    content: Content = None
     purposes: Annotated[
         list[str] | None, Field(description="allowed by the terms", examples=[["predictive-maintenance"]])
     ] = None
@@ -73,6 +80,7 @@ class Hit(AssetSummary):
     name: Text
     description: Annotated[str, Field(examples=["Vibration of a shuttle's valves."])]
     rows: Annotated[int, Field(examples=[49_097])]
+    content: Content = None
     purposes: Annotated[list[str], Field(description="allowed by the terms", examples=[["research"]])]
     price: Tokens | None
     offers: Count

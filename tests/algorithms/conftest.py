@@ -36,11 +36,12 @@ class Run:
 Runner = Callable[..., Run]
 
 
-def lay_out(root: Path, table: bytes, parameters: Mapping[str, Any]) -> Path:
-    """Inputs, code and an empty folder of outputs below `root`; returns the outputs."""
+def lay_out(root: Path, table: bytes | list[bytes], parameters: Mapping[str, Any]) -> Path:
+    """Inputs, code and an empty folder of outputs below `root`; returns the outputs. table: or its parts."""
+    parts = [table] if isinstance(table, bytes) else table
     bundle = parse_bundle(bundle_of("tabular-classifier"))
     inputs = {
-        "ab12/0": table,
+        **{f"ab12/{number}": part for number, part in enumerate(parts)},
         "algoCustomData.json": json.dumps(bundle.manifest.check_parameters(parameters)).encode(),
     }
     code = {**bundle.files, "algorithm": bundle.files[bundle.manifest.entrypoint]}

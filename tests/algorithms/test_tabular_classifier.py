@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -297,3 +298,35 @@ def test_shuttle_is_learnt_to_a_balanced_accuracy_of_95_percent(
     assert scores["rows"] == 9819
     assert scores["balanced_accuracy"] >= 0.95
     assert scores["majority_baseline"] == 0.5
+
+
+def test_a_table_in_parts_trains_as_the_whole_table_does(run_here: Runner) -> None:
+    header, *rows = csv_of(table()).splitlines(keepends=True)
+    parts = [header + b"".join(rows[:150]), header + b"".join(rows[150:])]
+    whole, joined = (
+        run_here(data, {"target": "fault", "epochs": 1}) for data in (header + b"".join(rows), parts)
+    )
+    assert joined.exit_code == 0, joined.stdout
+    assert whole.json("metrics.json") == joined.json("metrics.json")
+
+
+def test_parts_whose_columns_look_different_are_read_as_what_fits_all() -> None:
+    read = _table_of(b"a,b,c\n1,2,\n", b"a,b,c\n1.5,x,7\n")
+    assert list(read.columns["a"]) == [1.0, 1.5]
+    assert read.columns["b"].values == ["2", "x"]
+    assert np.isnan(read.columns["c"][0]) and read.columns["c"][1] == 7
+
+
+def test_parts_with_other_columns_are_refused() -> None:
+    with pytest.raises(Exception, match="different columns"):
+        _table_of(b"a,b\n1,2\n", b"a,c\n1,2\n")
+
+
+def _table_of(*parts: bytes) -> Any:
+    from compute.algorithms.tabular_classifier.tabular.table import Table
+
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder) / str(number) for number in range(len(parts))]
+        for path, part in zip(paths, parts, strict=True):
+            path.write_bytes(part)
+        return Table.read(*paths)

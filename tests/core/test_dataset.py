@@ -20,11 +20,16 @@ from marketplace.core.dataset import (
     MAX_COLUMNS,
     Column,
     ColumnKind,
+    Content,
     Creator,
     Environment,
+    Files,
+    Images,
     ListedAlgorithm,
     Listing,
+    PictureFormat,
     Responsible,
+    Table,
     TableFormat,
     environment_digest,
 )
@@ -46,9 +51,11 @@ LISTING = Listing(
     published=date(2026, 11, 23),
     header=Cid.of("raw", b"header"),
     terms=Cid.of("raw", b"terms"),
-    format=TableFormat.csv,
-    rows=39_278,
-    columns=(Column("time", ColumnKind.integer), Column("anomaly", ColumnKind.boolean)),
+    content=Table(
+        TableFormat.csv,
+        39_278,
+        (Column("time", ColumnKind.integer), Column("anomaly", ColumnKind.boolean)),
+    ),
     environments=(Environment("python-ml", ("torch==2.13.0", "numpy==2.4.6")),),
     personal_data=False,
     algorithms=(ListedAlgorithm("tabular-classifier", sha256(b"bundle"), Cid.of("raw", b"bundle")),),
@@ -56,6 +63,12 @@ LISTING = Listing(
     modified=date(2026, 11, 24),
     responsible=Responsible(collection="By sensors.", biases=("One machine only.",)),
 )
+
+PARTS = replace(LISTING, content=replace(LISTING.content, files=3))
+PICTURES = replace(
+    LISTING, content=Images(1_000, (PictureFormat.jpeg, PictureFormat.png), ("cat", "dog")), in_place=True
+)
+FOLDER = replace(LISTING, content=Files(12, ("application/dicom", "application/pdf")))
 
 # A busy machine is no failure: no deadline for one example.
 unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -71,11 +84,26 @@ environments = st.builds(Environment, slugs, st.lists(packages, max_size=5).map(
 
 
 @st.composite
+def contents(draw: st.DrawFn) -> Content:
+    many = st.integers(1, 2**53 - 1)
+    kind = draw(st.sampled_from([Table, Images, Files]))
+    if kind is Images:
+        formats = draw(st.sets(st.sampled_from(PictureFormat), min_size=1))
+        return Images(draw(many), tuple(sorted(formats)), tuple(sorted(draw(st.sets(lines, max_size=5)))))
+    if kind is Files:
+        types = st.from_regex(r"[a-z]{1,8}/[a-z0-9][a-z0-9.+_-]{0,8}", fullmatch=True)
+        return Files(draw(many), tuple(sorted(draw(st.sets(types, min_size=1, max_size=5)))))
+    names = draw(st.lists(lines, min_size=1, max_size=6, unique=True))
+    columns = tuple(Column(name, draw(st.sampled_from(ColumnKind))) for name in names)
+    return Table(draw(st.sampled_from(TableFormat)), draw(many), columns, draw(st.none() | many))
+
+
+@st.composite
 def listings(draw: st.DrawFn) -> Listing:
     responsible = draw(
         st.builds(Responsible, collection=st.none() | lines, biases=texts, sensitive=texts, use_cases=texts)
     )
-    names = draw(st.lists(lines, min_size=1, max_size=6, unique=True))
+    datasets = st.integers(1 << 248, (2 << 248) - 1).map(lambda token: Did(31337, REGISTRY, token))
     return Listing(
         did=Did(draw(st.integers(1, 2**53)), REGISTRY, draw(st.integers(1 << 248, (2 << 248) - 1))),
         slug=draw(slugs),
@@ -87,9 +115,7 @@ def listings(draw: st.DrawFn) -> Listing:
         published=draw(st.dates(date(1000, 1, 1))),
         header=draw(blocks),
         terms=draw(blocks),
-        format=draw(st.sampled_from(TableFormat)),
-        rows=draw(st.integers(1, 2**53 - 1)),
-        columns=tuple(Column(name, draw(st.sampled_from(ColumnKind))) for name in names),
+        content=draw(contents()),
         environments=tuple(
             draw(st.lists(environments, min_size=1, max_size=3, unique_by=lambda one: (one.name, one.digest)))
         ),
@@ -106,6 +132,8 @@ def listings(draw: st.DrawFn) -> Listing:
         keywords=tuple(draw(st.lists(lines, max_size=4, unique=True))),
         modified=draw(st.none() | st.dates(date(1000, 1, 1))),
         responsible=responsible,
+        in_place=draw(st.booleans()),
+        replaces=draw(st.none() | datasets),
     )
 
 
@@ -270,10 +298,6 @@ def test_a_place_that_does_not_fit_is_named(path: str, value: Any, where: str) -
         ({"licence": "javascript://alert(1)"}, "licence"),
         ({"licence": "https://spdx.org/licenses/MIT"}, "id"),
         ({"version": "v1"}, "version"),
-        ({"rows": 0}, "rows"),
-        ({"columns": ()}, "columns"),
-        ({"columns": (Column("a", ColumnKind.text),) * 2}, "same name"),
-        ({"columns": tuple(Column(f"c{n}", ColumnKind.text) for n in range(MAX_COLUMNS + 1))}, "columns"),
         ({"header": Cid.of("dag-pb", b"")}, "header"),
         ({"terms": Cid.of("dag-pb", b"")}, "terms"),
         ({"keywords": ("a", "a")}, "keywords"),
@@ -281,11 +305,79 @@ def test_a_place_that_does_not_fit_is_named(path: str, value: Any, where: str) -
         ({"responsible": Responsible(sensitive=("age",))}, "personal"),
         ({"did": Did(31337, REGISTRY, asset_id(Kind.model, OWNER, bytes(32)))}, "dataset"),
         ({"algorithms": LISTING.algorithms * 2}, "algorithms"),
+        ({"replaces": LISTING.did}, "replaces another"),
+        ({"replaces": Did(31337, REGISTRY, asset_id(Kind.model, OWNER, bytes(32)))}, "replaces another"),
     ],
 )
 def test_a_listing_refuses_what_does_not_fit(change: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         replace(LISTING, **change)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: table(rows=0), "rows"),
+        (lambda: table(files=0), "files"),
+        (lambda: table(columns=()), "columns"),
+        (lambda: table(columns=(Column("a", ColumnKind.text),) * 2), "same name"),
+        (lambda: table(columns=tuple(Column(f"c{n}", ColumnKind.text) for n in range(MAX_COLUMNS + 1))), "columns"),
+        (lambda: Images(0, (PictureFormat.png,)), "pictures"),
+        (lambda: Images(1, ()), "formats"),
+        (lambda: Images(1, (PictureFormat.png,), ("b", "a")), "classes"),
+        (lambda: Images(1, (PictureFormat.png,), ("a", "a")), "classes"),
+        (lambda: Images(1, (PictureFormat.png,), tuple(f"{n:05}" for n in range(1_001))), "classes"),
+        (lambda: Images(1, (PictureFormat.png,), ("a\u202eb",)), "control"),
+        (lambda: Files(1, ()), "media types"),
+        (lambda: Files(1, ("pdf",)), "media type"),
+    ],
+)  # fmt: skip
+def test_a_content_refuses_what_does_not_fit(make: Callable[[], Content], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make()
+
+
+def table(**changes: Any) -> Table:
+    fields: dict[str, Any] = {
+        "format": TableFormat.csv,
+        "rows": 1,
+        "columns": (Column("a", ColumnKind.text),),
+    }
+    return Table(**(fields | changes))
+
+
+@pytest.mark.parametrize("listing", [PARTS, PICTURES, FOLDER], ids=["parts", "pictures", "files"])
+def test_a_listing_of_a_folder_names_no_file_and_counts_nothing_but_all(listing: Listing) -> None:
+    value = json.loads(listing.to_bytes())
+    files, sets = value["distribution"][1], value.get("recordSet", [])
+    assert set(files) == {
+        "@id", "@type", "name", "containedIn", "encodingFormat", "includes", "steelyard:files",
+    }  # fmt: skip
+    assert all(name.startswith("*") for name in files["includes"])
+    assert {key for one in sets for key in one} <= {
+        "@id", "@type", "name", "dataType", "key", "data", "steelyard:rows", "field",
+    }  # fmt: skip
+    assert [one for found in sets for one in found.get("data", [])] == (
+        [{"classes/name": "cat"}, {"classes/name": "dog"}] if listing is PICTURES else []
+    )
+
+
+def test_a_listing_whose_parts_belong_to_different_kinds_is_refused() -> None:
+    one, other = json.loads(PICTURES.to_bytes()), json.loads(PARTS.to_bytes())
+    one["recordSet"] = other["recordSet"]
+    with pytest.raises(InputError, match="does not fit its distribution"):
+        Listing.parse(canonical(one))
+    other["distribution"][0]["@id"] = "committed"
+    with pytest.raises(InputError, match="distribution"):
+        Listing.parse(canonical(other))
+
+
+def test_data_in_place_and_an_older_version_are_said_in_the_listing() -> None:
+    older = replace(LISTING.did, token=LISTING.did.token + 1)
+    value = json.loads(replace(LISTING, in_place=True, replaces=older).to_bytes())
+    assert value["distribution"][0]["encodingFormat"] == "application/vnd.steelyard.commitment+json"
+    assert value["distribution"][1]["containedIn"] == {"@id": "committed"}
+    assert value["prov:wasRevisionOf"] == {"@id": str(older)}
 
 
 def test_personal_data_is_declared_with_its_kinds() -> None:
@@ -298,13 +390,13 @@ def test_personal_data_is_declared_with_its_kinds() -> None:
 def test_a_listing_longer_than_a_block_is_refused() -> None:
     columns = tuple(Column(f"{n:04}" + "ü" * 190, ColumnKind.text) for n in range(MAX_COLUMNS))
     with pytest.raises(InputError, match="one block"):
-        replace(LISTING, columns=columns).to_bytes()
+        replace(LISTING, content=table(columns=columns)).to_bytes()
 
 
 def test_a_thousand_columns_of_ordinary_names_fit() -> None:
     columns = tuple(Column(f"sensor_reading_{n}", ColumnKind.number) for n in range(MAX_COLUMNS))
-    listing = replace(LISTING, columns=columns)
-    assert Listing.parse(listing.to_bytes()).columns == columns
+    listing = replace(LISTING, content=table(columns=columns))
+    assert Listing.parse(listing.to_bytes()) == listing
 
 
 def test_an_environment_is_named_by_its_sorted_packages() -> None:
@@ -372,17 +464,28 @@ def no_network(*_: object) -> None:
     "listing",
     [
         LISTING,
-        replace(LISTING, format=TableFormat.parquet, algorithms=(), responsible=Responsible(), modified=None),
+        replace(
+            LISTING,
+            content=replace(LISTING.content, format=TableFormat.parquet),
+            algorithms=(),
+            responsible=Responsible(),
+            modified=None,
+        ),
         replace(LISTING, personal_data=True, responsible=Responsible(sensitive=("age",)), keywords=()),
         replace(
             LISTING,
             name="Radiateur ✓",
-            columns=tuple(Column(f"col {kind} /%#ü", kind) for kind in ColumnKind),
+            content=Table(TableFormat.csv, 1, tuple(Column(f"col {kind} /%#ü", kind) for kind in ColumnKind)),
             licence="https://licence.example/1",
             creator=Creator("Ada", person=True),
         ),
+        PARTS,
+        PICTURES,
+        replace(PICTURES, content=Images(5, (PictureFormat.png,))),
+        FOLDER,
+        replace(LISTING, replaces=replace(LISTING.did, token=LISTING.did.token + 1)),
     ],
-    ids=["full", "bare", "personal", "unicode"],
+    ids=["full", "bare", "personal", "unicode", "parts", "pictures", "no classes", "files", "a version"],
 )
 def test_mlcroissant_accepts_the_listing_without_fetching_anything(
     listing: Listing, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -399,7 +502,11 @@ def test_mlcroissant_accepts_the_listing_without_fetching_anything(
     assert read.ctx.is_v1_1()
     assert read.name == listing.name
     assert read.file_objects[0].sha256 == listing.header_digest.hex()
-    assert [field.name for field in read.record_sets[0].fields] == [column.name for column in listing.columns]
+    if isinstance(listing.content, Table):
+        assert tuple(field.name for field in read.record_sets[0].fields) == listing.column_names
+    assert [found.name for found in read.file_sets] == (
+        [] if isinstance(listing.content, Table) and not listing.content.files else [read.file_sets[0].name]
+    )
 
 
 @pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")

@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import zlib
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,21 +18,27 @@ from eth_abi.abi import encode
 from eth_account import Account
 
 from compute.formats.safetensors import Tensor, Weights, write_weights
+from compute.provider.vault import InPlace, VaultRecord
 from marketplace.chain.blocks import Log
 from marketplace.chain.contracts import CONTRACTS
 from marketplace.chain.deployment import Deployment
 from marketplace.chain.events import ALL_EVENTS, EVENTS, layout
-from marketplace.core import bundle
+from marketplace.core import archive, bundle
 from marketplace.core.canonical import sha256
 from marketplace.core.cid import Cid
+from marketplace.core.commitment import CommittedFile, commit
 from marketplace.core.dataset import (
     Column,
     ColumnKind,
     Creator,
     Environment,
+    Files,
+    Images,
     ListedAlgorithm,
     Listing,
+    PictureFormat,
     Responsible,
+    Table,
     TableFormat,
 )
 from marketplace.core.eip712 import Domain
@@ -62,15 +69,42 @@ LISTING = Listing(
     published=date(2026, 11, 23),
     header=Cid.of("raw", b"header"),
     terms=Cid.of("raw", b"terms"),
-    format=TableFormat.csv,
-    rows=39_278,
-    columns=(Column("time", ColumnKind.integer), Column("anomaly", ColumnKind.boolean)),
+    content=Table(
+        TableFormat.csv,
+        39_278,
+        (Column("time", ColumnKind.integer), Column("anomaly", ColumnKind.boolean)),
+    ),
     environments=(Environment("python-ml", ("torch==2.13.0", "numpy==2.4.6")),),
     personal_data=False,
     algorithms=(ListedAlgorithm("tabular-classifier", sha256(b"bundle"), Cid.of("raw", b"bundle")),),
     keywords=("industry", "anomaly"),
     modified=date(2026, 11, 24),
     responsible=Responsible(collection="By sensors.", biases=("One machine only.",)),
+)
+
+LISTINGS = (
+    LISTING,
+    replace(LISTING, content=replace(LISTING.content, files=3), in_place=True),
+    replace(LISTING, content=Images(9, (PictureFormat.jpeg, PictureFormat.png), ("cat", "dog"))),
+    replace(
+        LISTING,
+        content=Files(2, ("application/pdf",)),
+        replaces=replace(DID, token=DID.token + 1),
+        keywords=(),
+    ),
+)
+
+COMMITMENT = commit([CommittedFile("a.csv", 3, [b"abc"])], id=str(DID), secret=bytes(32))
+ARCHIVE = b"".join(archive.pack([archive.Member("cat/1.png", 3, [b"abc"]), archive.Member("d", 0, [])]))
+JPEG = b"\xff\xd8\xff\xe0\0\x04ab\xff\xc0\0\x0b\x08\0\x03\0\x02\x01\x01\x11\0\xff\xd9"
+RECORD = VaultRecord(
+    did=str(DID),
+    header="0x" + COMMITMENT.digest.hex(),
+    wrapped_key="0x" + "11" * 80,
+    signature="0x" + "22" * 65,
+    filename="a.csv",
+    folder=True,
+    place=InPlace(path="/data", files=1, size=3, root="0x" + COMMITMENT.root.hex()),
 )
 
 TERMS = (

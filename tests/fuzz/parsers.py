@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from compute.formats import rewrite
+from compute.formats.pictures import read_header
 from compute.provider import csv_table, parquet_table
 from compute.provider.lines import Lines
+from compute.provider.vault import VaultRecord
 from compute.sandbox.logs import clean
 from marketplace.accounts.reach import Endpoint
 from marketplace.api import cursors
@@ -21,9 +23,10 @@ from marketplace.chain.deployment import Deployment
 from marketplace.chain.events import Decoder, Layout, decode_log
 from marketplace.chain.reverts import _errors, refusal
 from marketplace.chain.rpc import Failure, Rpc, fields, items, quantity
-from marketplace.core import bundle, unixfs
+from marketplace.core import archive, bundle, unixfs
 from marketplace.core.canonical import canonical, parse_canonical, parse_json
 from marketplace.core.cid import Cid
+from marketplace.core.commitment import Commitment
 from marketplace.core.dagpb import Link, decode_node, encode_node
 from marketplace.core.dataset import Listing
 from marketplace.core.document import Document
@@ -100,7 +103,9 @@ def _documents() -> list[Parser]:
         parser(
             "canonical json", lambda data: parse_canonical(data, what="it"), canonical(json.loads(everything))
         ),
-        parser("listing", exact(Listing.parse), good.LISTING.to_bytes()),
+        parser("listing", exact(Listing.parse), *(listing.to_bytes() for listing in good.LISTINGS)),
+        parser("commitment", exact(Commitment.parse), good.COMMITMENT.to_bytes()),
+        model(VaultRecord, good.RECORD),
         parser("terms", exact(Terms.parse), *(terms.to_bytes() for terms in good.TERMS)),
         parser("signed document", Signed.parse, *good.SIGNED),
         parser("request", struct(Request.from_json), canonical(good.REQUEST.to_json())),
@@ -178,6 +183,7 @@ def _blocks() -> list[Parser]:
         Parser("dag-pb node", read_node, (node, encode_node(links))),
         Parser("unixfs file", read_tree, (node,), weight=5),
         Parser("bundle", _bundle, (good.BUNDLE,), tar_grammar, weight=10),
+        Parser("archive of a folder", _archive, (good.ARCHIVE,), tar_grammar, weight=10),
     ]
 
 
@@ -190,6 +196,12 @@ def _found(blocks: dict[Cid, bytes], cid: Cid) -> bytes:
 def _bundle(data: bytes) -> None:
     assert bundle.pack(bundle.unpack(data)) == data, "an accepted bundle does not pack itself again"
     bundle.parse_bundle(data)
+
+
+def _archive(data: bytes) -> None:
+    held = [(member.name, b"".join(member.content)) for member in archive.unpack([data])]
+    again = archive.pack(archive.Member(name, len(content), [content]) for name, content in held)
+    assert b"".join(again) == data, "an accepted archive does not pack itself again"
 
 
 def _sealed() -> list[Parser]:
@@ -301,11 +313,16 @@ def _formats() -> list[Parser]:
     def parquet(data: bytes) -> object:
         return parquet_table.read(io.BytesIO(data), len(data), lambda done: None)
 
+    def picture(data: bytes) -> object:
+        return read_header(io.BytesIO(data))
+
     report = b'{"accuracy":0.9,"classes":["a","b"]}'
     said = (b'::progress {"done": 3, "of": 20}', b'::error "no such column"', b"\x1b[31mred\x1b[0m")
     return [
         Parser("csv table", csv, (good.CSV,), text_grammar, weight=8),
         Parser("parquet table", parquet, (good.parquet(),), weight=3),
+        Parser("png header", picture, (good.PNG,), png_grammar),
+        Parser("jpeg header", picture, (good.JPEG,)),
         Parser("output json", again(Format.JSON), (report,), json_grammar),
         Parser("output csv", again(Format.CSV), (good.OUTPUT_CSV,), text_grammar),
         Parser("output png", again(Format.PNG), (good.PNG,), png_grammar, weight=10),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +32,17 @@ def works(
 ) -> Works:
     """A provider of this test alone, with a registered node that does not run yet."""
     return open_works(town, sandbox, tmp_path_factory.mktemp("provider"), request.node.name)
+
+
+@pytest.fixture
+def small_scratch(tmp_path: Path) -> Iterator[Path]:
+    """A scratch in memory of 4 MiB."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", scratch], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"mounting a small disk is not allowed here: {mounted.stderr.decode().strip()}")
+    yield scratch
+    subprocess.run(["umount", scratch], check=True)

@@ -21,7 +21,17 @@ from compute.sandbox import Sandbox
 from compute.sandbox.scratch import default_root
 from marketplace.core.bundle import parse_bundle
 from marketplace.core.cid import Cid
-from marketplace.core.dataset import Column, ColumnKind, Creator, Environment, Listing, TableFormat
+from marketplace.core.dataset import (
+    Column,
+    ColumnKind,
+    Creator,
+    Environment,
+    Images,
+    Listing,
+    PictureFormat,
+    Table,
+    TableFormat,
+)
 from marketplace.core.ids import Did, Kind, asset_id
 from marketplace.core.job import Fault
 from marketplace.core.policy import CustomAlgorithms, Terms
@@ -37,11 +47,11 @@ COLUMNS = (*(Column(str(kind), kind) for kind in ColumnKind), Column("diagnosis,
 
 
 def listing(form: TableFormat = TableFormat.csv, **changes: Any) -> Listing:
-    fields: dict[str, Any] = {"environments": (python_ml().listed,), "columns": COLUMNS}
+    fields: dict[str, Any] = {"environments": (python_ml().listed,), "content": Table(form, 569, COLUMNS)}
     return Listing(
         did=DID, slug="cells", name="Cells", description="Of a test.", licence="MIT", creator=Creator("A hospital"),
         version="1.0.0", published=date(2026, 11, 23), header=Cid.raw(bytes(32)), terms=Cid.raw(bytes(32)),
-        format=form, rows=569, personal_data=False, **(fields | changes),
+        personal_data=False, **(fields | changes),
     )  # fmt: skip
 
 
@@ -183,3 +193,13 @@ def test_an_environment_that_cannot_be_made_here_is_named(sandbox: Sandbox) -> N
 def test_nothing_of_a_dry_run_is_left_in_the_scratch(sandbox: Sandbox) -> None:
     tried(sandbox, algorithm("count", COUNT_ROWS))
     assert list(default_root().glob(f"run-{os.getpid()}-*/job-*")) == []
+
+
+def test_a_table_in_parts_is_made_up_as_a_folder_and_pictures_are_not_made_up(sandbox: Sandbox) -> None:
+    code = COUNT_ROWS + "\nassert os.path.exists(f'/data/inputs/{folder}/files/part-0.csv')"
+    trial, lines = tried(
+        sandbox, algorithm("count", code), about=listing(content=Table(TableFormat.csv, 569, COLUMNS, 3))
+    )
+    assert trial.finished.result == {"result.json": b'{"rows":100}'}, lines
+    with pytest.raises(InputError, match="only tables can be made up"):
+        tried(sandbox, algorithm("count", COUNT_ROWS), about=listing(content=Images(9, (PictureFormat.png,))))

@@ -59,7 +59,7 @@ def test_a_published_dataset_can_be_found_verified_and_opened_by_its_node_alone(
     published = publish(maker, table(maker))
     listing = listing_of(maker.chain, maker.town.store, published.did.token)
     assert listing == published.listing
-    assert (listing.rows, [column.name for column in listing.columns]) == (40, ["time", "load", "fault"])
+    assert (listing.content.records, listing.column_names) == (40, ("time", "load", "fault"))
     record = maker.vault.record(published.did.token)
     plain = maker.vault.open(record, maker.private, domain=maker.chain.domain, owner=maker.owner.address)
     assert b"".join(plain) == TABLE
@@ -247,7 +247,7 @@ def test_an_endpoint_that_goes_away_after_the_transaction_leaves_the_record_for_
             publish(maker, table(maker), publisher)
     assert len(published_datasets(maker.chain)) == listings + 1
     (added,) = set(maker.vault.tokens()) - set(tokens)
-    assert listing_of(maker.chain, maker.town.store, added).rows == 40
+    assert listing_of(maker.chain, maker.town.store, added).content.records == 40
 
 
 def test_a_transaction_that_the_chain_refuses_leaves_an_empty_vault(maker: Works) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import threading
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -16,9 +15,9 @@ import pytest
 from compute.provider.execution import Failure
 from compute.provider.judge import Order, Verdict
 from compute.provider.runner import Keys, Runner, Success
-from compute.provider.vault import Vault, VaultRecord, wrap_of
-from compute.sandbox import Sandbox
-from marketplace.core import bundle, envelope
+from compute.provider.vault import Form, SealedDataset, Vault, VaultRecord, wrap_of, wrapped_record
+from compute.sandbox import Isolation, Sandbox
+from marketplace.core import archive, bundle, envelope
 from marketplace.core.bundle import parse_bundle
 from marketplace.core.cid import Cid
 from marketplace.core.eip712 import Domain
@@ -27,7 +26,7 @@ from marketplace.core.job import Fault
 from marketplace.core.offer import Offer
 from marketplace.core.policy import Permit
 from marketplace.core.spec import Spec
-from marketplace.errors import IntegrityError, UnavailableError
+from marketplace.errors import InputError, IntegrityError, UnavailableError
 from marketplace.keys import sign_digest
 from marketplace.storage import LocalStore
 from tests.support.chain import account_named
@@ -101,18 +100,18 @@ class Bench:
         return self.opened(ended)
 
 
-def bench_in(folder: Path, sandbox: Sandbox, *, filename: str = "valves.csv", table: bytes = TABLE) -> Bench:
-    vault, outputs = Vault(folder / "vault"), LocalStore(folder / "outputs")
+def bench_in(
+    home: Path, sandbox: Sandbox, *, filename: str = "valves.csv", table: bytes = TABLE, folder: bool = False
+) -> Bench:
+    vault = Vault(home / "vault")
     sealed = vault.seal(BytesIO(table), DID)
-    wrapped = envelope.wrap(
-        sealed.key, envelope.public_key(NODE), envelope.wrap_info("node", sealed.header.body, str(DID))
-    )
-    blank = VaultRecord(
-        did=str(DID), header="0x" + sealed.header.digest.hex(), wrapped_key="0x" + wrapped.hex(),
-        signature="0x" + "0" * 130, filename=filename,
-    )  # fmt: skip
-    signature = sign_digest(OWNER, wrap_of(blank, wrapped).digest(DOMAIN))
-    record = blank.model_copy(update={"signature": "0x" + signature.hex()})
+    return bench_of(home, sandbox, vault, sealed, Form(filename, folder))
+
+
+def bench_of(home: Path, sandbox: Sandbox, vault: Vault, sealed: SealedDataset, form: Form) -> Bench:
+    outputs, public = LocalStore(home / "outputs"), envelope.public_key(NODE)
+    record = wrapped_record(sealed.header, sealed.key, public, form, owner=OWNER, domain=DOMAIN)
+    vault.add(record)
     runner = Runner(sandbox, vault, outputs, Keys(envelope.public_key(NODE), NODE), DOMAIN)
     return Bench(runner, vault, outputs, record)
 
@@ -321,20 +320,74 @@ def test_a_dataset_of_another_owner_than_the_offers_is_not_opened(bench: Bench) 
         bench.run(algorithm("count", COUNT_ROWS))
 
 
-def test_data_that_does_not_fit_into_the_scratch_is_said_and_gone_again(tmp_path: Path) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", scratch], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"mounting a small disk is not allowed here: {mounted.stderr.decode().strip()}")
+LARGE = b"time,load\n" + (b"1," + b"x" * 290 + b"\n") * 20_000
+
+
+def test_data_that_does_not_fit_into_the_scratch_is_said_with_its_size_and_gone_again(
+    tmp_path: Path, small_scratch: Path
+) -> None:
+    with Sandbox(small_scratch) as sandbox:
+        bench = bench_in(tmp_path, sandbox, table=LARGE)
+        assert f"the data takes {len(LARGE)} bytes" in str(bench.runner.too_large(DID.token))
+        with pytest.raises(UnavailableError, match=rf"does not fit.*expected {len(LARGE)} bytes"):
+            bench.run(algorithm("count", COUNT_ROWS))
+        assert not list(small_scratch.glob(f"run-{os.getpid()}-*/job-*"))
+        fits = bench_in(tmp_path / "fits", sandbox)
+        assert fits.runner.too_large(DID.token) is None
+
+
+def test_data_that_does_not_fit_into_memory_is_opened_on_the_owners_disk_and_the_receipt_says_so(
+    tmp_path: Path, small_scratch: Path
+) -> None:
+    disk = tmp_path / "disk"
+    with Sandbox(small_scratch, overflow=disk) as sandbox:
+        bench = bench_in(tmp_path, sandbox, table=LARGE)
+        assert bench.runner.too_large(DID.token) is None
+        ended = bench.run(algorithm("count", COUNT_ROWS))
+        assert isinstance(ended, Success) and bench.opened(ended) == {"rows": 20_000}
+        assert Isolation(ended.receipt.isolation) == sandbox.probe() & ~Isolation.SCRATCH_IN_MEMORY
+        assert not [path for path in disk.rglob("*") if path.is_file()]
+        assert disk.stat().st_mode & 0o077 == 0
+        small = bench_in(tmp_path / "small", sandbox).run(algorithm("count", COUNT_ROWS))
+        assert isinstance(small, Success) and small.receipt.isolation == int(sandbox.probe())
+    assert list(disk.iterdir()) == []
+
+
+TREE = {"cat/1.png": b"meow", "cat/2.png": b"", "dog/a b.png": b"woof" * 100_000}
+LOOK = """
+folder = json.loads(os.environ['DIDS'])
+root = f'/data/inputs/{folder[0]}'
+found = {
+    'ids': len(folder), 'in_root': sorted(os.listdir(root)), 'classes': sorted(os.listdir(root + '/files')),
+    'by_number': [len(open(f'{root}/{number}').read()) for number in range(3)],
+    'by_name': open(root + '/files/cat/1.png').read(),
+    'others': sorted(set(os.listdir('/data/inputs')) - set(folder)),
+    'writable': [name for name in (root, root + '/files', root + '/files/cat/1.png') if os.access(name, os.W_OK)],
+}
+"""
+FOUND = {
+    "ids": 1,
+    "in_root": ["0", "1", "2", "files"],
+    "classes": ["cat", "dog"],
+    "by_number": [4, 0, 400_000],
+    "by_name": "meow",
+    "others": ["algoCustomData.json"],
+    "writable": [],
+}
+
+
+def test_a_folder_is_found_by_number_and_by_name(tmp_path: Path, sandbox: Sandbox) -> None:
+    members = (archive.Member(name, len(content), [content]) for name, content in TREE.items())
+    packed = b"".join(archive.pack(members))
+    before = os.umask(0o077)
     try:
-        large = b"time,load\n" + b"1,2\n" * 500_000
-        with Sandbox(scratch) as sandbox:
-            bench = bench_in(tmp_path, sandbox, table=large)
-            with pytest.raises(UnavailableError, match="does not fit"):
-                bench.run(algorithm("count", COUNT_ROWS))
-            assert not list(scratch.glob(f"run-{os.getpid()}-*/job-*"))
+        bench = bench_in(tmp_path, sandbox, filename="animals", table=packed, folder=True)
+        assert bench.found(LOOK) == FOUND
     finally:
-        subprocess.run(["umount", scratch], check=True)
+        os.umask(before)
+
+
+def test_a_folder_whose_archive_is_not_canonical_is_not_opened(tmp_path: Path, sandbox: Sandbox) -> None:
+    bench = bench_in(tmp_path, sandbox, filename="animals", table=b"\1" * 1024, folder=True)
+    with pytest.raises(InputError):
+        bench.run(algorithm("count", COUNT_ROWS))

@@ -181,7 +181,7 @@ def test_jobs_of_several_threads_run_beside_each_other(attack: Attack) -> None:
 
 
 def test_a_private_folder_is_there_for_plaintext_and_gone_afterwards(sandbox: Sandbox) -> None:
-    with sandbox.folder() as folder:
+    with sandbox.folder() as (folder, _):
         (folder / "0").write_bytes(b"plaintext")
         assert folder.stat().st_mode & 0o077 == 0
     assert not folder.exists()

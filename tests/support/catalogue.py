@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from marketplace.api.gateway import create_app
 from marketplace.api.serving import configuration
 from marketplace.core.cid import Cid
-from marketplace.core.dataset import Column, ColumnKind, Creator, Environment, Listing, TableFormat
+from marketplace.core.dataset import Column, ColumnKind, Creator, Environment, Listing, Table, TableFormat
 from marketplace.core.events import AssetPublished
 from marketplace.core.ids import Did, Kind, asset_id
 from marketplace.core.offer import Offer, Signed
@@ -68,7 +68,6 @@ class Town:
             "name": "Valve readings",
             "description": "Vibration of a shuttle's valves.",
             "keywords": ("industry", "anomaly"),
-            "rows": 49_097,
         }
         return Listing(
             did=did,
@@ -78,8 +77,7 @@ class Town:
             published=date(2026, 11, 23),
             header=Cid.of("raw", b"header"),
             terms=(terms or self.terms(did)).cid,
-            format=TableFormat.csv,
-            columns=(Column("time", ColumnKind.integer),),
+            content=Table(TableFormat.csv, 49_097, (Column("time", ColumnKind.integer),)),
             environments=(Environment("python-ml", ("numpy==2.4.6",)),),
             personal_data=False,
             **(fields | changes),

@@ -1,7 +1,8 @@
 """One run inside the sandbox: where inputs lie, what is written, how progress and faults are told.
 
-Paths are relative to the working directory, which is `/` in the sandbox: `data/inputs/<id>/0` is the table, its id
-comes from the environment variable DIDS (a JSON list), `data/inputs/algoCustomData.json` holds the parameters.
+Paths are relative to the working directory, which is `/` in the sandbox: `data/inputs/<id>/0` is the table, or its
+first part, with 1, 2... beside it; the id comes from the environment variable DIDS (a JSON list);
+`data/inputs/algoCustomData.json` holds the parameters.
 Exit codes: 0 done, 2 the table or the parameters do not fit, with the reason in a line `::error "text"` on stdout,
 which a node hands on to the buyer.
 """
@@ -13,6 +14,7 @@ import json
 import os
 import sys
 import tomllib
+from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +54,7 @@ def _run() -> None:
         validation_share=parameters["validation_share"],
         plan=Plan(epochs=epochs, **{name: parameters[name] for name in plan_fields}),
     )
-    result = run(Table.read(_input()), task, lambda done: _progress(done, epochs))
+    result = run(Table.read(*_inputs()), task, lambda done: _progress(done, epochs))
     _write(result, DATA / "outputs")
 
 
@@ -75,7 +77,8 @@ def _parameters() -> dict[str, Any]:
     return {**defaults, **given}
 
 
-def _input() -> Path:
+def _inputs() -> list[Path]:
+    """The table, or its parts in their order."""
     try:
         (name,) = json.loads(os.environ.get("DIDS", "[]"))
     except ValueError:
@@ -84,7 +87,7 @@ def _input() -> Path:
     folders = (inputs / str(name), inputs / hashlib.sha256(str(name).encode()).hexdigest())
     for folder in folders:
         if (folder / "0").is_file():
-            return folder / "0"
+            return list(takewhile(Path.is_file, (folder / str(number) for number in count())))
     raise TaskError("the dataset of DIDS is not among the inputs")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,10 @@ class Table:
     unusable: tuple[str, ...]
 
     @classmethod
-    def read(cls, path: Path) -> Table:
-        """The table in a CSV file (comma, header, UTF-8) or a Parquet file. Raises TaskError."""
+    def read(cls, *paths: Path) -> Table:
+        """The table in a CSV (comma, header, UTF-8) or Parquet file, or in several of one kind. Raises TaskError."""
         try:
-            with path.open("rb") as file:
-                parquet = file.read(len(_PARQUET)) == _PARQUET
-            return cls.of(_read_parquet(path) if parquet else _read_csv(path))
+            return cls.of(_join(paths, [_read(path) for path in paths]))
         except OSError:
             raise TaskError("the table cannot be read") from None
         except pa.ArrowException:
@@ -89,7 +87,42 @@ def labels(column: Numbers | Words) -> tuple[NDArray[np.int64], list[str]]:
     return result, [str(int(value)) if value == int(value) else repr(float(value)) for value in values]
 
 
-def _read_csv(path: Path) -> Any:
+def _read(path: Path) -> Any:
+    with path.open("rb") as file:
+        parquet = file.read(len(_PARQUET)) == _PARQUET
+    return _read_parquet(path) if parquet else _read_csv(path)
+
+
+def _join(paths: Sequence[Path], parts: Sequence[Any]) -> Any:
+    """The parts as one table. A column that looks otherwise in some part (1, 2 here, 1.5 there) is what fits all."""
+    if len(parts) == 1:
+        return parts[0]
+    if len(set(parts[0].column_names)) < parts[0].num_columns:
+        raise TaskError("two columns have the same name")
+    if any(part.column_names != parts[0].column_names for part in parts):
+        raise TaskError("the parts of the table have different columns")
+    try:
+        return pa.concat_tables(parts, promote_options="permissive")
+    except pa.ArrowTypeError:
+        pass
+    types = {name: {part.schema.field(name).type for part in parts} for name in parts[0].column_names}
+    common = {name: _common(found) for name, found in types.items() if len(found) > 1}
+    try:
+        return pa.concat_tables([_read_csv(path, common) for path in paths], promote_options="permissive")
+    except pa.ArrowException:
+        raise TaskError("the parts of the table have columns of different types") from None
+
+
+def _common(types: set[Any]) -> Any:
+    """A type in which all parts of a column can be read."""
+    filled = types - {pa.null()}
+    if len(filled) == 1:
+        return filled.pop()
+    numbers = all(pa.types.is_integer(one) or pa.types.is_floating(one) for one in filled)
+    return pa.float64() if numbers else pa.string()
+
+
+def _read_csv(path: Path, types: Mapping[str, Any] | None = None) -> Any:
     from pyarrow import csv
 
     size = path.stat().st_size
@@ -99,7 +132,7 @@ def _read_csv(path: Path) -> Any:
         path,
         # One block, so that a column's type is inferred from all its rows.
         read_options=csv.ReadOptions(use_threads=False, block_size=min(size + 1, _MAX_BLOCK)),
-        convert_options=csv.ConvertOptions(strings_can_be_null=True),
+        convert_options=csv.ConvertOptions(strings_can_be_null=True, column_types=types),
     )
 
 
