@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     )
     rpc: str = Field("http://127.0.0.1:8545", description="URL of an Ethereum JSON-RPC endpoint")
     gateway: str = Field("http://127.0.0.1:8080", description="URL of the shared store's gateway")
+    ipfs: str = Field(
+        "", description="URL or multiaddr of an IPFS daemon's RPC: the shared store in place of the gateway"
+    )
     hub: str = Field("", description="URL of a hub: catalogue and live progress; trade needs none")
     wallet: str = Field(
         "", description="name of the wallet to act with; may be empty where there is only one"

@@ -49,7 +49,7 @@ from marketplace.core.job import Progress
 from marketplace.core.terms import Purpose
 from marketplace.errors import InputError, NotFoundError
 from marketplace.settings import Settings
-from marketplace.storage import GatewayStore
+from marketplace.storage import open_store
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
         Chain(
             settings.rpc, deployment, confirmations=settings.confirmations, timeout=settings.timeout
         ) as chain,
-        GatewayStore(settings.gateway, timeout=settings.timeout) as store,
+        open_store(settings) as store,
     ):
         indexer = Indexer(chain, store, database, pulse.beat)
         thread = threading.Thread(target=indexer.run, args=(stop,), name="indexer", daemon=True)

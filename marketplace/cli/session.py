@@ -20,7 +20,7 @@ from marketplace.core.canonical import MAX_DOCUMENT, parse_json
 from marketplace.errors import InputError, NotFoundError, RefusedError
 from marketplace.keys import NEXT_NODE_WALLET, NODE_WALLET, Keyring
 from marketplace.settings import Settings, load_settings
-from marketplace.storage import GatewayStore
+from marketplace.storage import SharedStore, open_store
 
 _EUROS = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?")
 _JOB_ID = re.compile(r"0x[0-9a-fA-F]{64}")
@@ -56,8 +56,8 @@ class Session:
         )
 
     @cached_property
-    def store(self) -> GatewayStore:
-        return GatewayStore(self.settings.gateway, timeout=self.settings.timeout)
+    def store(self) -> SharedStore:
+        return open_store(self.settings)
 
     @cached_property
     def keyring(self) -> Keyring:
