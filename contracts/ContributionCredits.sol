@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {ERC2771Context} from "@openzeppelin/contracts/metatx/ERC2771Context.sol";
+
 import {IAssetRegistry} from "./interfaces/IAssetRegistry.sol";
 import {IContributionCredits} from "./interfaces/IContributionCredits.sol";
 import {IMarket} from "./interfaces/IMarket.sol";
 
 /// @title See IContributionCredits, which says what every call does.
-contract ContributionCredits is IContributionCredits {
+contract ContributionCredits is ERC2771Context, IContributionCredits {
     uint256 private constant UNITS = 1_000_000;
 
     IMarket public immutable market;
@@ -17,7 +19,7 @@ contract ContributionCredits is IContributionCredits {
     /// @inheritdoc IContributionCredits
     mapping(uint256 modelId => uint256) public totalUnits;
 
-    constructor(IMarket market_, IAssetRegistry registry_) {
+    constructor(IMarket market_, IAssetRegistry registry_, address forwarder) ERC2771Context(forwarder) {
         // Check: the registry was deployed for this address, else no model could ever be registered.
         address expected = registry_.credits();
         if (expected != address(this)) revert ContributionCredits_WrongRegistry(address(this), expected);
@@ -30,7 +32,8 @@ contract ContributionCredits is IContributionCredits {
     /// @inheritdoc IContributionCredits
     function registerModel(IMarket.Request calldata request, bytes32 metadata) external returns (uint256 modelId) {
         // Check:
-        if (msg.sender != request.buyer) revert ContributionCredits_NotBuyer(msg.sender, request.buyer);
+        address caller = _msgSender();
+        if (caller != request.buyer) revert ContributionCredits_NotBuyer(caller, request.buyer);
         bytes32 jobId = market.jobIdOf(request);
         IMarket.Job memory job = market.jobOf(jobId);
         if (job.state != IMarket.State.Settled) revert ContributionCredits_NotSettled(jobId, job.state);

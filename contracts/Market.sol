@@ -34,11 +34,12 @@ contract Market is Jobs, IDisputes {
         IAssetRegistry registry_,
         IParticipantRegistry participants_,
         address authority_,
+        address forwarder,
         Rules memory rules
     )
         EIP712("Steelyard Market", "1")
         AccessManaged(authority_)
-        Escrow(token_, rules.minBond, 2 * (rules.jobTime + rules.window + rules.disputeTime))
+        Escrow(token_, forwarder, rules.minBond, 2 * (rules.jobTime + rules.window + rules.disputeTime))
         Grants(registry_, participants_)
         Jobs(rules.window, rules.jobTime, rules.expiryPenalty)
     {
@@ -61,7 +62,7 @@ contract Market is Jobs, IDisputes {
         Job storage job = _jobs[jobId];
         bool faulted = job.state == State.Faulted;
         if (!faulted && job.state != State.Submitted) revert Market_WrongState(jobId, job.state);
-        if (msg.sender != request.buyer) revert Market_WrongBuyer(msg.sender, request.buyer);
+        _requireBuyer(request);
         if (block.timestamp > job.until) revert Market_TooLate(jobId, job.until);
         _requireOffer(request, offer);
         if (faulted && ground != Ground.Other) revert Market_WrongGround(jobId, ground);
@@ -71,11 +72,11 @@ contract Market is Jobs, IDisputes {
         // Effect:
         uint40 until = uint40(block.timestamp) + disputeTime;
         (job.state, job.until) = (State.Disputed, until);
-        _disputes[jobId] = Dispute(msg.sender, ground, faulted);
+        _disputes[jobId] = Dispute(request.buyer, ground, faulted);
         emit JobDisputed(jobId, ground, faulted, judge, evidence, until);
 
         // Interaction:
-        token.safeTransferFrom(msg.sender, address(this), challengeBond);
+        token.safeTransferFrom(request.buyer, address(this), challengeBond);
     }
 
     /// @inheritdoc IDisputes
@@ -88,7 +89,8 @@ contract Market is Jobs, IDisputes {
         _requireOffer(request, offer);
         Ground ground = _disputes[jobId].ground;
         address judge = _judgeOf(offer, ground);
-        if (msg.sender != judge) revert Market_WrongJudge(msg.sender, judge);
+        address caller = _msgSender();
+        if (caller != judge) revert Market_WrongJudge(caller, judge);
         if (ruling == Ruling.Split && ground != Ground.Other) revert Market_WrongRuling(ruling);
 
         // Effect:

@@ -24,6 +24,7 @@ DEPLOYED = {
     "AssetRegistry": "contracts/AssetRegistry.sol",
     "Authority": "contracts/Authority.sol",
     "ContributionCredits": "contracts/ContributionCredits.sol",
+    "Forwarder": "contracts/Forwarder.sol",
     "Market": "contracts/Market.sol",
     "ParticipantRegistry": "contracts/ParticipantRegistry.sol",
     "TestEuro": "contracts/mocks/TestEuro.sol",

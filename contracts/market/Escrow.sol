@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {ERC2771Context} from "@openzeppelin/contracts/metatx/ERC2771Context.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 
 import {IEscrow} from "../interfaces/IEscrow.sol";
 
 /// @title The money of the Market: balances and bonds. See IEscrow, which says what every call does.
-abstract contract Escrow is IEscrow {
+abstract contract Escrow is ERC2771Context, IEscrow {
     using SafeERC20 for IERC20;
 
     IERC20 public immutable token;
@@ -20,7 +21,8 @@ abstract contract Escrow is IEscrow {
     mapping(address account => uint256) public balanceOf;
     mapping(address provider => Bond) private _bonds;
 
-    constructor(IERC20 token_, uint48 minBond_, uint40 unbondingTime_) {
+    /// @dev forwarder: whoever signed a request that it carries is the caller.
+    constructor(IERC20 token_, address forwarder, uint48 minBond_, uint40 unbondingTime_) ERC2771Context(forwarder) {
         token = token_;
         minBond = minBond_;
         unbondingTime = unbondingTime_;
@@ -30,12 +32,13 @@ abstract contract Escrow is IEscrow {
     function withdraw(address to) external {
         // Check:
         if (to == address(0) || to == address(this)) revert Market_BadRecipient(to);
-        uint256 amount = balanceOf[msg.sender];
-        if (amount == 0) revert Market_NothingOwed(msg.sender);
+        address account = _msgSender();
+        uint256 amount = balanceOf[account];
+        if (amount == 0) revert Market_NothingOwed(account);
 
         // Effect:
-        balanceOf[msg.sender] = 0;
-        emit Withdrawn(msg.sender, to, amount);
+        balanceOf[account] = 0;
+        emit Withdrawn(account, to, amount);
 
         // Interaction:
         token.safeTransfer(to, amount);
@@ -44,23 +47,25 @@ abstract contract Escrow is IEscrow {
     /// @inheritdoc IEscrow
     function depositBond(uint48 amount) external {
         // Effect:
-        _bonds[msg.sender].staked += amount;
-        emit BondDeposited(msg.sender, amount);
+        address provider = _msgSender();
+        _bonds[provider].staked += amount;
+        emit BondDeposited(provider, amount);
 
         // Interaction:
-        token.safeTransferFrom(msg.sender, address(this), amount);
+        token.safeTransferFrom(provider, address(this), amount);
     }
 
     /// @inheritdoc IEscrow
     function startUnbonding(uint48 amount) external {
         // Check:
-        Bond memory bond = _bonds[msg.sender];
-        if (amount == 0 || amount > bond.staked) revert Market_BondTooSmall(msg.sender, bond.staked, amount);
+        address provider = _msgSender();
+        Bond memory bond = _bonds[provider];
+        if (amount == 0 || amount > bond.staked) revert Market_BondTooSmall(provider, bond.staked, amount);
 
         // Effect:
         uint40 leavesAt = uint40(block.timestamp) + unbondingTime;
-        _bonds[msg.sender] = Bond(bond.staked - amount, bond.leaving + amount, leavesAt);
-        emit UnbondingStarted(msg.sender, amount, leavesAt);
+        _bonds[provider] = Bond(bond.staked - amount, bond.leaving + amount, leavesAt);
+        emit UnbondingStarted(provider, amount, leavesAt);
     }
 
     /// @inheritdoc IEscrow

@@ -2,9 +2,11 @@
 pragma solidity 0.8.37;
 
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
+import {ERC2771Context} from "@openzeppelin/contracts/metatx/ERC2771Context.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {Context} from "@openzeppelin/contracts/utils/Context.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 import {IAssetRegistry} from "../interfaces/IAssetRegistry.sol";
@@ -37,18 +39,19 @@ abstract contract Grants is EIP712, AccessManaged, Escrow, IMarket {
 
     /// @inheritdoc IMarket
     function announceOffer(uint256 assetId, bytes32 offerDigest, bytes32 document) external {
-        emit OfferAnnounced(assetId, offerDigest, document, msg.sender);
+        emit OfferAnnounced(assetId, offerDigest, document, _msgSender());
     }
 
     /// @inheritdoc IMarket
     function announceApproval(uint256 assetId, bytes32 subject, bytes32 document) external {
-        emit ApprovalAnnounced(assetId, subject, document, msg.sender);
+        emit ApprovalAnnounced(assetId, subject, document, _msgSender());
     }
 
     /// @inheritdoc IMarket
     function raiseEpoch(uint256 assetId) external {
         // Check:
-        if (msg.sender != registry.ownerOf(assetId)) revert Market_NotAssetOwner(assetId, msg.sender);
+        address caller = _msgSender();
+        if (caller != registry.ownerOf(assetId)) revert Market_NotAssetOwner(assetId, caller);
 
         // Effect:
         emit EpochRaised(assetId, ++epochOf[assetId]);
@@ -63,7 +66,7 @@ abstract contract Grants is EIP712, AccessManaged, Escrow, IMarket {
 
     /// @inheritdoc IMarket
     function buy(Offer calldata offer, bytes calldata signature, uint16 uses) external {
-        _buy(offer, signature, uses);
+        _buy(_msgSender(), offer, signature, uses);
     }
 
     /// @inheritdoc IMarket
@@ -71,11 +74,12 @@ abstract contract Grants is EIP712, AccessManaged, Escrow, IMarket {
         external
     {
         // Interaction: first, since the payment needs it; whoever sent the permit before us did no harm.
+        address buyer = _msgSender();
         try IERC20Permit(address(token)).permit(
-            msg.sender, address(this), permit.value, permit.deadline, permit.v, permit.r, permit.s
+            buyer, address(this), permit.value, permit.deadline, permit.v, permit.r, permit.s
         ) {} catch {}
 
-        _buy(offer, signature, uses);
+        _buy(buyer, offer, signature, uses);
     }
 
     /// @inheritdoc IMarket
@@ -93,10 +97,11 @@ abstract contract Grants is EIP712, AccessManaged, Escrow, IMarket {
         // Check:
         bytes32 offerDigest = digestOf(offer);
         bool kept = !paused && _isBonded(offer.provider) && _ownsActive(offer.provider, offer.assetId);
-        if (kept) revert Market_NoReasonToLeave(offerDigest, msg.sender);
+        address buyer = _msgSender();
+        if (kept) revert Market_NoReasonToLeave(offerDigest, buyer);
 
         // Effect:
-        _returnUnused(offerDigest, msg.sender);
+        _returnUnused(offerDigest, buyer);
     }
 
     /// @inheritdoc IMarket
@@ -109,32 +114,35 @@ abstract contract Grants is EIP712, AccessManaged, Escrow, IMarket {
         return _hashTypedDataV4(offer.hash());
     }
 
-    function _buy(Offer calldata offer, bytes calldata signature, uint16 uses) private {
+    function _buy(address buyer, Offer calldata offer, bytes calldata signature, uint16 uses) private {
         // Check:
         if (paused) revert Market_Paused();
         if (uses == 0) revert Market_NoUses();
         address owner = registry.ownerIfActive(offer.assetId);
-        offer.requireValid(owner, epochOf[offer.assetId]);
+        offer.requireValid(buyer, owner, epochOf[offer.assetId]);
         if (!_isBonded(owner)) revert Market_BondTooSmall(owner, bondOf(owner).staked, minBond);
-        if (offer.requiredRole != 0 && !participants.isAccredited(msg.sender, offer.requiredRole)) {
-            revert Market_NotAccredited(msg.sender, offer.requiredRole);
+        if (offer.requiredRole != 0 && !participants.isAccredited(buyer, offer.requiredRole)) {
+            revert Market_NotAccredited(buyer, offer.requiredRole);
         }
         bytes32 offerDigest = digestOf(offer);
         Signatures.requireBy(owner, offerDigest, signature);
 
         // Effect:
-        uint16 lastDay = _addUses(offer, offerDigest, uses);
-        emit AccessBought(offerDigest, msg.sender, owner, offer.assetId, offer.price, uses, lastDay);
+        uint16 lastDay = _addUses(buyer, offer, offerDigest, uses);
+        emit AccessBought(offerDigest, buyer, owner, offer.assetId, offer.price, uses, lastDay);
 
         // Interaction:
-        token.safeTransferFrom(msg.sender, address(this), uint256(uses) * offer.price);
+        token.safeTransferFrom(buyer, address(this), uint256(uses) * offer.price);
     }
 
-    function _addUses(Offer calldata offer, bytes32 offerDigest, uint16 uses) private returns (uint16 lastDay) {
+    function _addUses(address buyer, Offer calldata offer, bytes32 offerDigest, uint16 uses)
+        private
+        returns (uint16 lastDay)
+    {
         // Check:
-        Grant storage grant = _grants[offerDigest][msg.sender];
+        Grant storage grant = _grants[offerDigest][buyer];
         if (grant.provider != address(0) && grant.lastDay == 0) {
-            revert Market_GrantEnded(offerDigest, msg.sender, 0);
+            revert Market_GrantEnded(offerDigest, buyer, 0);
         }
         uint256 paid = uint256(grant.jobsPaid) + uses;
         if (paid > offer.maxUses) revert Market_TooManyUses(paid, offer.maxUses);
@@ -162,6 +170,19 @@ abstract contract Grants is EIP712, AccessManaged, Escrow, IMarket {
 
     function _ownsActive(address provider, uint256 assetId) private view returns (bool) {
         return registry.isActive(assetId) && registry.ownerOf(assetId) == provider;
+    }
+
+    /// @dev Who calls: the sender, or who signed what the forwarder carries.
+    function _msgSender() internal view override(Context, ERC2771Context) returns (address) {
+        return ERC2771Context._msgSender();
+    }
+
+    function _msgData() internal view override(Context, ERC2771Context) returns (bytes calldata) {
+        return ERC2771Context._msgData();
+    }
+
+    function _contextSuffixLength() internal view override(Context, ERC2771Context) returns (uint256) {
+        return ERC2771Context._contextSuffixLength();
     }
 
     /// @dev Days since 1970-01-01 (UTC).

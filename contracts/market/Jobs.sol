@@ -31,20 +31,22 @@ abstract contract Jobs is Grants {
         returns (bytes32 jobId)
     {
         // Check:
+        address buyer = _msgSender();
         if (paused) revert Market_Paused();
-        Grant memory grant = _grants[offerDigest][msg.sender];
-        if (grant.jobsOpened == grant.jobsPaid) revert Market_NoUseLeft(offerDigest, msg.sender, grant.jobsPaid);
-        if (_today() > grant.lastDay) revert Market_GrantEnded(offerDigest, msg.sender, grant.lastDay);
+        Grant storage held = _grants[offerDigest][buyer];
+        Grant memory grant = held;
+        if (grant.jobsOpened == grant.jobsPaid) revert Market_NoUseLeft(offerDigest, buyer, grant.jobsPaid);
+        if (_today() > grant.lastDay) revert Market_GrantEnded(offerDigest, buyer, grant.lastDay);
         if (index != grant.jobsOpened) revert Market_WrongIndex(index, grant.jobsOpened);
 
         // Effect:
-        _grants[offerDigest][msg.sender].jobsOpened = index + 1;
-        jobId = keccak256(abi.encode(offerDigest, msg.sender, index, algorithm, spec));
+        held.jobsOpened = index + 1;
+        jobId = keccak256(abi.encode(offerDigest, buyer, index, algorithm, spec));
         uint40 until = uint40(block.timestamp) + jobTime;
         Job storage job = _jobs[jobId];
         (job.provider, job.price, job.state, job.until) = (grant.provider, grant.price, State.Open, until);
         emit JobOpened(
-            jobId, grant.provider, msg.sender, offerDigest, index, algorithm, spec, grant.price, until
+            jobId, grant.provider, buyer, offerDigest, index, algorithm, spec, grant.price, until
         );
     }
 
@@ -68,7 +70,7 @@ abstract contract Jobs is Grants {
         // Check:
         bytes32 jobId = jobIdOf(request);
         Job storage job = _jobs[jobId];
-        if (msg.sender != request.buyer) revert Market_WrongBuyer(msg.sender, request.buyer);
+        _requireBuyer(request);
         if (job.state != State.Submitted) revert Market_WrongState(jobId, job.state);
 
         // Effect:
@@ -151,6 +153,11 @@ abstract contract Jobs is Grants {
         if (offerDigest != request.offerDigest) revert Market_WrongOffer(offerDigest, request.offerDigest);
     }
 
+    function _requireBuyer(Request calldata request) internal view {
+        address caller = _msgSender();
+        if (caller != request.buyer) revert Market_WrongBuyer(caller, request.buyer);
+    }
+
     function _startFault(Job storage job, address buyer, uint48 fee, bytes32 report)
         private
         returns (uint48 rest, uint40 until)
@@ -175,7 +182,8 @@ abstract contract Jobs is Grants {
 
     function _requireNode(address provider) private view {
         address node = participants.nodeOf(provider);
-        if (msg.sender != node) revert Market_WrongNode(msg.sender, node);
+        address caller = _msgSender();
+        if (caller != node) revert Market_WrongNode(caller, node);
     }
 
     /// @dev At most `amount`, since `bps` is at most a fifth in any offer that was bought.

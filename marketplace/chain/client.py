@@ -10,10 +10,12 @@ from typing import Any, Self, TypeVar, overload
 
 from eth_account.signers.local import LocalAccount
 
-from marketplace.chain.blocks import Block, block_number, read_block
+from marketplace.chain.blocks import Block, TransactionReceipt, block_number, read_block
 from marketplace.chain.contracts import ContractName, decode_result, encode_call
 from marketplace.chain.deployment import Deployment, require_same_chain
 from marketplace.chain.events import ALL_EVENTS, Decoder
+from marketplace.chain.fees import Fees
+from marketplace.chain.forwarded import SPONSORED, Carry, Forwarding
 from marketplace.chain.permit import Permit, SignedPermit, sign_permit
 from marketplace.chain.reverts import parse_revert, refusal
 from marketplace.chain.rpc import Failure, Rpc, data, quantity
@@ -60,8 +62,11 @@ class Chain:
         confirmations: int,
         timeout: float,
         patience: float = PATIENCE,
+        carry: Carry | None = None,
     ) -> None:
         """confirmations: blocks that must follow. timeout: seconds for an answer. patience: for a transaction.
+
+        carry: asks a sponsor to send what an account without coin for gas has signed; None: nobody does.
 
         Raises RefusedError where the endpoint serves another chain than the deployment is of.
         """
@@ -70,6 +75,9 @@ class Chain:
         self.rpc = Rpc(rpc_url, timeout=timeout)
         self.domain = Domain(deployment.chain_id, deployment.market)
         self._sender = Sender(self.rpc, deployment.chain_id, confirmations=confirmations, patience=patience)
+        self._forwarding = carry and Forwarding(
+            self.rpc, deployment, carry, confirmations=confirmations, patience=patience
+        )
         self._decoder = Decoder(deployment.addresses)
         try:
             require_same_chain(self.rpc, deployment)
@@ -157,12 +165,30 @@ class Chain:
         started = time.monotonic()
         what = f"{contract}.{function}"
         call_data = encode_call(contract, function, arguments)
-        receipt = self._sender.send(
-            what, account, self.deployment.addresses[contract], call_data, value=value
-        )
+        to = self.deployment.addresses[contract]
+        receipt = None
+        if self._forwarding and (contract, function) in SPONSORED:
+            receipt = self._send_carried(self._forwarding, what, account, to, call_data)
+        if receipt is None:
+            receipt = self._sender.send(what, account, to, call_data, value=value)
         events = tuple(event for log in receipt.logs if (event := self._decoder.decode(log)) is not None)
         hash_text = "0x" + receipt.transaction.hex()
         return Sent(hash_text, receipt.gas_used, receipt.block, time.monotonic() - started, events)
+
+    def _send_carried(
+        self, forwarding: Forwarding, what: str, account: LocalAccount, to: str, call_data: bytes
+    ) -> TransactionReceipt | None:
+        """Has a sponsor send the call where the account cannot pay for it; None where it can."""
+        gas = self.estimate(what, account.address, to, call_data)
+        if gas * Fees.ask(self.rpc).most <= self.ether(account.address):
+            return None
+        nonce = int(self.call("Forwarder", "nonces", account.address))
+        now = self.block_time()
+        return forwarding.send(what, account, to, call_data, gas=gas, nonce=nonce, now=now)
+
+    def estimate(self, what: str, caller: str, to: str, call_data: bytes) -> int:
+        """Gas to allow for a call. Raises RefusedError with the contract's reason where it would fail."""
+        return self._sender.estimate(what, {"from": caller, "to": to, "data": "0x" + call_data.hex()})
 
     def pay(self, account: LocalAccount, to: str, wei: int) -> None:
         """Sends native coin, for gas. Raises RefusedError where the account holds too little."""

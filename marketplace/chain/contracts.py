@@ -19,7 +19,13 @@ from eth_utils.crypto import keccak
 from marketplace.errors import InputError, IntegrityError
 
 ContractName = Literal[
-    "TestEuro", "Authority", "ParticipantRegistry", "AssetRegistry", "Market", "ContributionCredits"
+    "TestEuro",
+    "Forwarder",
+    "Authority",
+    "ParticipantRegistry",
+    "AssetRegistry",
+    "Market",
+    "ContributionCredits",
 ]
 CONTRACTS: tuple[ContractName, ...] = get_args(ContractName)
 
@@ -65,12 +71,17 @@ def artifact(name: ContractName) -> Artifact:
     )
 
 
+@cache
+def selector(name: ContractName, function: str) -> bytes:
+    """The four bytes that call data begins with. Raises InputError."""
+    entry = artifact(name).entry("function", function)
+    return bytes(keccak(text=abi_to_signature(cast(ABIElement, entry)))[:4])
+
+
 def encode_call(name: ContractName, function: str, arguments: Sequence[object]) -> bytes:
     """Call data. arguments: ints, checksummed addresses, bytes, tuples for structs. Raises InputError."""
     entry = artifact(name).entry("function", function)
-    return bytes(keccak(text=abi_to_signature(cast(ABIElement, entry)))[:4]) + _encode(
-        f"{name}.{function}", entry["inputs"], arguments
-    )
+    return selector(name, function) + _encode(f"{name}.{function}", entry["inputs"], arguments)
 
 
 def _encode(what: str, inputs: Sequence[dict[str, Any]], arguments: Sequence[object]) -> bytes:

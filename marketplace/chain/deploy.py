@@ -63,7 +63,7 @@ def deploy(
                 )
             return receipt.contract
 
-        coin = token or create("TestEuro")
+        coin, forwarder = token or create("TestEuro"), create("Forwarder")
         nonce = quantity(
             rpc.request("eth_getTransactionCount", account.address, "latest"), "count of transactions"
         )
@@ -73,16 +73,17 @@ def deploy(
         create("Authority", *powers, market, registry, participants, at=authority)
         create("ParticipantRegistry", authority, at=participants)
         create("AssetRegistry", credits, authority, at=registry)
-        create("Market", coin, registry, participants, authority, limits.to_tuple(), at=market)
+        create("Market", coin, registry, participants, authority, forwarder, limits.to_tuple(), at=market)
         # The last one confirmed, those before it are too: their nonces are lower.
         sender = Sender(rpc, chain_id, confirmations=confirmations)
         addresses: dict[ContractName, str] = {
             "TestEuro": coin,
+            "Forwarder": forwarder,
             "Authority": authority,
             "ParticipantRegistry": participants,
             "AssetRegistry": registry,
             "Market": market,
-            "ContributionCredits": create("ContributionCredits", market, registry, at=credits),
+            "ContributionCredits": create("ContributionCredits", market, registry, forwarder, at=credits),
         }
         hashes = {name: code_hash(rpc, name, address) for name, address in addresses.items()}
         return Deployment(chain_id, genesis(rpc), first_block, limits, addresses, hashes)

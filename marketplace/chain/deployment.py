@@ -30,7 +30,7 @@ from marketplace.core.limits import Limits
 from marketplace.errors import InputError, IntegrityError, RefusedError
 
 DEVELOPMENT_CHAIN = 31_337
-_VERSION = 2
+_VERSION = 3
 _WHAT = "the deployment file"
 _LIMITS = {
     field.name: "".join(
@@ -59,6 +59,10 @@ class Deployment:
     @property
     def token(self) -> str:
         return self.addresses["TestEuro"]
+
+    @property
+    def forwarder(self) -> str:
+        return self.addresses["Forwarder"]
 
     @property
     def authority(self) -> str:
@@ -213,12 +217,14 @@ _WIRING: tuple[tuple[ContractName, str, str], ...] = (
     ("Market", "registry", "asset_registry"),
     ("Market", "participants", "participants"),
     ("Market", "authority", "authority"),
+    ("Market", "trustedForwarder", "forwarder"),
     *(("Market", view, f"limits.{name}") for name, view in _LIMITS.items()),
     ("ParticipantRegistry", "authority", "authority"),
     ("AssetRegistry", "authority", "authority"),
     ("AssetRegistry", "credits", "credits"),
     ("ContributionCredits", "market", "market"),
     ("ContributionCredits", "registry", "asset_registry"),
+    ("ContributionCredits", "trustedForwarder", "forwarder"),
 )
 
 

@@ -125,7 +125,7 @@ class Sender:
         for attempt in range(_ATTEMPTS):
             nonce, of_another = self._nonces.take(account.address)
             try:
-                gas = self._estimate(what, call) + secrets.randbelow(_GAS_JITTER)
+                gas = self.estimate(what, call) + secrets.randbelow(_GAS_JITTER)
                 version = self._sign(account, call, gas, nonce, Fees.ask(self._rpc))
                 pending = Pending(what, account, call, gas, nonce, [version])
                 message = self._outbid(pending) if of_another else self._offer(pending)
@@ -142,8 +142,11 @@ class Sender:
             time.sleep(_FIRST_PAUSE * 2**attempt)  # another process of this account was faster
         raise UnavailableError(f"the RPC endpoint {self._rpc.host} did not take {what}", got=message)
 
-    def _estimate(self, what: str, call: dict[str, Any]) -> int:
-        """Gas to allow; on the way it shows a revert before money is spent."""
+    def estimate(self, what: str, call: dict[str, Any]) -> int:
+        """Gas to allow for a call (`from`, `to`, `data`, `value`); a revert is shown before money is spent.
+
+        Raises RefusedError with the contract's reason, UnavailableError where the endpoint cannot try it.
+        """
         answer = self._rpc.ask("eth_estimateGas", call, "pending")
         if isinstance(answer, Failure):
             if "insufficient funds" in answer.message.lower():

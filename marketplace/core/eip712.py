@@ -5,6 +5,7 @@ Pure. Source: EIP-712; hashing by eth-account.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
@@ -18,6 +19,7 @@ from marketplace.errors import InputError, IntegrityError
 
 ZERO_ADDRESS = "0x" + "0" * 40
 ZERO_BYTES32 = bytes(32)
+_HEX = re.compile(r"0x([0-9a-fA-F]{2})*")
 _JSON_SAFE_BITS = 48  # wider integers are decimal strings: RFC 8785 numbers are doubles
 
 
@@ -42,7 +44,7 @@ class Domain:
 def parse_value(kind: str, value: object, *, where: str) -> Any:
     """One field's value, checked against its Solidity type.
 
-    Returns int for uintN, bool, a checksummed text for address, 32 bytes for bytes32, text for string.
+    Returns int for uintN, bool, a checksummed text for address, 32 bytes for bytes32, bytes, text for string.
     Raises InputError naming the field.
     """
     if kind.startswith("uint"):
@@ -51,6 +53,8 @@ def parse_value(kind: str, value: object, *, where: str) -> Any:
         return parse_address(value, where=where)
     if kind == "bytes32":
         return _parse_bytes32(value, where)
+    if kind == "bytes":
+        return _parse_bytes(value, where)
     if (kind == "bool" and isinstance(value, bool)) or (kind == "string" and isinstance(value, str)):
         return value
     raise InputError(f"{where} does not fit", got=repr(value)[:80], expected=kind)
@@ -94,6 +98,16 @@ def _parse_bytes32(value: object, where: str) -> bytes:
             return found
     raise InputError(
         f"{where} does not fit", got=repr(value)[:80], expected="32 bytes, or 0x and 64 hex digits"
+    )
+
+
+def _parse_bytes(value: object, where: str) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str) and _HEX.fullmatch(value):
+        return bytes.fromhex(value[2:])
+    raise InputError(
+        f"{where} does not fit", got=repr(value)[:80], expected="0x and an even number of hex digits"
     )
 
 
@@ -191,7 +205,7 @@ def recover(digest: bytes, signature: bytes) -> str:
 
 
 def _to_json(kind: str, value: Any) -> Any:
-    if kind == "bytes32":
+    if kind in ("bytes32", "bytes"):
         return "0x" + value.hex()
     if kind.startswith("uint") and int(kind[4:]) > _JSON_SAFE_BITS:
         return str(value)

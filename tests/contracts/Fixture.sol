@@ -6,6 +6,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {AssetRegistry} from "../../contracts/AssetRegistry.sol";
 import {Authority} from "../../contracts/Authority.sol";
 import {ContributionCredits} from "../../contracts/ContributionCredits.sol";
+import {Forwarder} from "../../contracts/Forwarder.sol";
 import {Market} from "../../contracts/Market.sol";
 import {ParticipantRegistry} from "../../contracts/ParticipantRegistry.sol";
 import {IAssetRegistry} from "../../contracts/interfaces/IAssetRegistry.sol";
@@ -45,6 +46,7 @@ abstract contract Fixture {
 
     uint48 internal minBond = MIN_BOND;
     TestEuro internal euro;
+    Forwarder internal forwarder;
     Authority internal authority;
     ParticipantRegistry internal participants;
     AssetRegistry internal registry;
@@ -65,14 +67,15 @@ abstract contract Fixture {
 
     /// @dev The order that contracts/README.md states.
     function deploy(IERC20 token) internal {
+        forwarder = new Forwarder();
         uint256 nonce = vm.getNonce(address(this));
         authority = new Authority(
             governor, pauser, registrar, DELAY, created(nonce + 3), created(nonce + 2), created(nonce + 1)
         );
         participants = new ParticipantRegistry(address(authority));
         registry = new AssetRegistry(created(nonce + 4), address(authority));
-        market = new Market(token, registry, participants, address(authority), usualRules());
-        credits = new ContributionCredits(market, registry);
+        market = new Market(token, registry, participants, address(authority), address(forwarder), usualRules());
+        credits = new ContributionCredits(market, registry, address(forwarder));
     }
 
     function usualRules() internal view returns (IMarket.Rules memory) {

@@ -171,7 +171,7 @@ contract RegistryTest is Fixture {
 
     function test_creditsRefuseARegistryThatDoesNotKnowThem() external {
         vm.expectPartialRevert(IContributionCredits.ContributionCredits_WrongRegistry.selector);
-        new ContributionCredits(market, registry);
+        new ContributionCredits(market, registry, address(forwarder));
     }
 
     function test_marketRefusesDurationsOutOfRange() external {
@@ -182,7 +182,7 @@ contract RegistryTest is Fixture {
             else if (i / 2 == 1) rules.jobTime = bad;
             else rules.disputeTime = bad;
             vm.expectRevert(abi.encodeWithSelector(IMarket.Market_BadDuration.selector, bad, 365 days));
-            new Market(IERC20(address(euro)), registry, participants, address(authority), rules);
+            new Market(IERC20(address(euro)), registry, participants, address(authority), address(forwarder), rules);
         }
     }
 
@@ -194,7 +194,7 @@ contract RegistryTest is Fixture {
                 IMarket.Market_FeeAboveBond.selector, rules.judgeFee, rules.challengeBond
             )
         );
-        new Market(IERC20(address(euro)), registry, participants, address(authority), rules);
+        new Market(IERC20(address(euro)), registry, participants, address(authority), address(forwarder), rules);
     }
 
     function test_testEuroExistsOnDevelopmentChainsOnly() external {

@@ -85,15 +85,20 @@ class World:
         self.assets: dict[str, int] = {}
         self.warp(START)
         self.euro = self.deploy("TestEuro")
+        self.forwarder = self.deploy("Forwarder")
         authority, participants, registry, market, credits = (
-            self.create_address(1 + place) for place in range(5)
+            self.create_address(2 + place) for place in range(5)
         )
         powers = self.at("governor"), self.at("pauser"), self.at("governor"), 0
         self.authority = self.deploy("Authority", *powers, market, registry, participants)
         self.participants = self.deploy("ParticipantRegistry", authority)
         self.registry = self.deploy("AssetRegistry", credits, authority)
-        self.market = self.deploy("Market", self.euro.address, registry, participants, authority, LIMITS)
-        self.credits = self.deploy("ContributionCredits", self.market.address, self.registry.address)
+        self.market = self.deploy(
+            "Market", self.euro.address, registry, participants, authority, self.forwarder.address, LIMITS
+        )
+        self.credits = self.deploy(
+            "ContributionCredits", self.market.address, self.registry.address, self.forwarder.address
+        )
         self.errors = {
             "0x"
             + keccak(text=f"{entry['name']}({','.join(part['type'] for part in entry['inputs'])})")[

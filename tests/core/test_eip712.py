@@ -119,7 +119,8 @@ WRONG = [
     ("address", "0x" + "zz" * 20), ("address", None), ("address", "0xABABABABABABABABABABABABABABABABABABABAb"),
     ("address", "0x" + "ab" * 20 + "\n"), ("bytes32", b"\1" * 31), ("bytes32", b"\1" * 33), ("bytes32", "ab" * 32),
     ("bytes32", "0x" + "ab" * 31), ("bytes32", "0x" + "zz" * 32), ("bytes32", "0x" + "ab" * 30 + "    "),
-    ("bytes32", "0x" + "ab " * 21 + "a"), ("bytes32", 5), ("bytes32", [1] * 32), ("int8", 1), ("bytes", b""),
+    ("bytes32", "0x" + "ab " * 21 + "a"), ("bytes32", 5), ("bytes32", [1] * 32), ("int8", 1),
+    ("bytes", "ab"), ("bytes", "0xabc"), ("bytes", 5), ("bytes", "0xab\n"),
 ]  # fmt: skip
 
 
