@@ -170,12 +170,9 @@ def open_sealed(
     return _opened(header, AESGCM(key), get, start, header.size if stop is None else min(stop, header.size))
 
 
-def _encrypted(source: BinaryIO, cipher: AESGCM, prefix: bytes, data: bytes) -> Iterator[memoryview]:
-    buffer = memoryview(bytearray(LEAF))
+def _encrypted(source: BinaryIO, cipher: AESGCM, prefix: bytes, data: bytes) -> Iterator[bytes]:
     for number, (chunk, last) in enumerate(_chunks(source)):
-        leaf = buffer[: len(chunk) + TAG]
-        cipher.encrypt_into(_nonce(prefix, number, last), chunk, data, leaf)
-        yield leaf
+        yield cipher.encrypt(_nonce(prefix, number, last), chunk, data)  # the very bytes that are stored
 
 
 def _chunks(source: BinaryIO) -> Iterator[tuple[bytes, bool]]:

@@ -169,8 +169,9 @@ class _Builder:
         return Root(self._levels[level][0].cid, self._size)
 
     def _keep(self, leaf: bytes | bytearray | memoryview) -> None:
-        cid = Cid.of("raw", leaf)
-        self._put(cid, bytes(leaf))
+        block = bytes(leaf)
+        cid = Cid.of("raw", block)
+        self._put(cid, block)
         self._size += len(leaf)
         self._add(0, Link(cid, len(leaf), len(leaf)))
 
