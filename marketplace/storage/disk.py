@@ -45,10 +45,9 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
     Raises FileExistsError if `path` is there, be it a link to nothing, and OSError; then nothing is left.
     """
     partial = path.parent / f".{secrets.token_hex(8)}.partial"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(partial, flags, 0o600)
     try:
-        descriptor = os.open(
-            partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
-        )
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()

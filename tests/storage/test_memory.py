@@ -34,12 +34,12 @@ def test_a_gibibyte_goes_through_a_folder_both_ways_in_64_mib(tmp_path: Path) ->
 def test_more_than_64_mib_go_through_a_gateway_both_ways_in_64_mib(
     tmp_path: Path, serve: Callable[[Path], str]
 ) -> None:
-    assert additional(160, "gateway", serve(tmp_path)) < MOST
+    assert additional(96, "gateway", serve(tmp_path)) < MOST
 
 
 @pytest.mark.slow
 def test_more_than_64_mib_go_through_an_ipfs_daemon_both_ways_in_64_mib(ipfs: IpfsDaemon) -> None:
-    assert additional(160, "ipfs", ipfs.url) < MOST
+    assert additional(96, "ipfs", ipfs.url) < MOST
 
 
 def test_what_fails_ahead_is_raised_and_nothing_more_is_put() -> None:
