@@ -13,6 +13,7 @@ from marketplace.core.eip712 import ZERO_ADDRESS
 from marketplace.core.job import Action, Ground, Request, Ruling
 from marketplace.core.offer import Offer
 from marketplace.errors import RefusedError
+from marketplace.lookup import job_opened, offer_of, request_of
 from marketplace.settlement import require_move
 from marketplace.storage import ContentStore, put_block
 
@@ -37,6 +38,12 @@ class Case:
                 do="Disputes can be had only where the offer that was bought names a judge.",
             )
         return judge
+
+
+def case_of(chain: Chain, store: ContentStore, job_id: bytes) -> Case:
+    """A job's case. Raises NotFoundError where there is no such job, or its offer cannot be found."""
+    request = request_of(job_opened(chain, job_id))
+    return Case(request, offer_of(chain, store, request.offer_digest).offer)
 
 
 def dispute(

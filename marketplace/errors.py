@@ -3,9 +3,11 @@
 SteelyardError              exit 1, HTTP 500   something in Steelyard itself
 ├── InputError              exit 2, HTTP 422   what came from outside does not parse: file, manifest, argument, body
 │   ├── TooLargeError       exit 2, HTTP 413   a body is longer than it may be
-│   └── NotFoundError       exit 2, HTTP 404   the name, id or block that was asked for does not exist
+│   ├── NotFoundError       exit 2, HTTP 404   the name, id or block that was asked for does not exist
+│   └── VersionError        exit 2, HTTP 400   a hub and its client speak different versions
 ├── IntegrityError          exit 1, HTTP 502   bytes are there but are not those that their digest names
 ├── RefusedError            exit 1, HTTP 403   a rule said no: terms, a contract, the sandbox, an approval
+│   ├── SignInError         exit 1, HTTP 401   nobody is signed in, or no longer
 │   └── TooManyError        exit 1, HTTP 429   the same was asked too often; later it may be asked again
 └── UnavailableError        exit 1, HTTP 503   a service did not answer or a disk is full; nothing was lost
     └── FullError           exit 1, HTTP 507   a disk is full, or what a store may take of it
@@ -68,6 +70,12 @@ class NotFoundError(InputError):
     http_status = 404
 
 
+class VersionError(InputError):
+    """A hub and its client speak different versions."""
+
+    http_status = 400
+
+
 class IntegrityError(SteelyardError):
     """Bytes are there, but they are not those that their digest, commitment or signature names."""
 
@@ -78,6 +86,12 @@ class RefusedError(SteelyardError):
     """A rule said no: the terms, a contract, the sandbox, a missing approval."""
 
     http_status = 403
+
+
+class SignInError(RefusedError):
+    """Nobody is signed in, or no longer."""
+
+    http_status = 401
 
 
 class TooManyError(RefusedError):

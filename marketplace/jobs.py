@@ -18,10 +18,11 @@ from marketplace.core.cid import Cid
 from marketplace.core.dataset import Listing
 from marketplace.core.events import JobOpened
 from marketplace.core.job import Grant, Request
-from marketplace.core.policy import Purpose
+from marketplace.core.policy import Context, Deny, Purpose, evaluate
 from marketplace.core.spec import AlgorithmReference, Spec
-from marketplace.errors import InputError, NotFoundError
+from marketplace.errors import InputError, NotFoundError, RefusedError
 from marketplace.keys import Keyring
+from marketplace.lookup import did_of, offer_of, terms_of
 from marketplace.storage import ContentStore, put_block, read_file
 
 _MANIFEST = "algorithm.toml"
@@ -106,6 +107,40 @@ def _read_up_to(path: Path, most: int) -> bytes:
     return data
 
 
+def require_permitted(
+    chain: Chain,
+    store: ContentStore,
+    *,
+    asset: int,
+    offer_digest: bytes,
+    grant: Grant,
+    buyer: str,
+    algorithm: Algorithm,
+    purpose: Purpose,
+) -> bool:
+    """Judges as the node will, before a use is spent on a rejection; returns whether the owner must approve first.
+
+    Raises RefusedError where the terms do not permit the job. The node judges all the same.
+    """
+    context = Context(
+        asset=str(did_of(chain, asset)),
+        purpose=str(purpose),
+        buyer=buyer,
+        algorithm=algorithm.digest,
+        at=chain.block_time(),
+        use_index=grant.jobs_opened,
+        max_uses=grant.jobs_paid,
+        expires_at=(grant.last_day + 1) * 86_400,
+    )
+    judgement = evaluate(terms_of(store, offer_of(chain, store, offer_digest).offer), context)
+    if isinstance(judgement, Deny):
+        raise RefusedError(
+            f"the terms do not permit this job: {judgement.reason}",
+            do=f"steelyard dataset show {asset} --offer 0x{offer_digest.hex()}",
+        )
+    return judgement.needs_approval
+
+
 def start(
     chain: Chain,
     store: ContentStore,
@@ -121,12 +156,13 @@ def start(
 ) -> Order:
     """Opens the next job of a grant. Everything the node needs is in the shared store before the transaction.
 
-    Raises InputError for parameters that fit neither the algorithm's schema nor the listing's columns, before
-    anything is sent.
+    Before anything is sent it raises InputError for parameters that fit neither the algorithm's schema nor the
+    listing's columns, and RefusedError where the listing offers no environment that the algorithm needs.
     """
     manifest = algorithm.parsed.manifest
     values = manifest.check_parameters(parameters)
     manifest.parameters.check_columns(values, listing.column_names)
+    listing.require_environment(manifest.environment)
     node_key = chain.sealing_key_of(grant.provider)
     reference = _place(store, algorithm)
     result_key = keyring.new_sealing_key("result-" + os.urandom(8).hex())

@@ -13,6 +13,7 @@ from marketplace.core.events import AccessBought, UnusedClaimed
 from marketplace.core.ids import Status
 from marketplace.core.job import Grant
 from marketplace.core.offer import Offer
+from marketplace.core.readable import euros
 from marketplace.errors import InputError, RefusedError
 from marketplace.lookup import AnnouncedOffer
 
@@ -35,12 +36,20 @@ def buy(
     uses: int,
     *,
     pay: Literal["permit", "approve"],
+    most: int | None = None,
 ) -> Sent:
     """Buys `uses` uses: with a permit in one transaction, or with an approval before it.
 
-    Raises InputError for uses out of bounds, RefusedError where money or the contract says no.
+    most: token units that a use may cost. Raises InputError for uses out of bounds, RefusedError where a use costs
+    more, or where money or the contract says no.
     """
     offer = announced.offer
+    if most is not None and offer.price > most:
+        raise RefusedError(
+            "a use costs more than you would pay; nothing was bought",
+            got=euros(offer.price),
+            expected=f"at most {euros(most)}",
+        )
     if not 1 <= uses <= offer.max_uses:
         raise InputError("that many uses are not on offer", got=uses, expected=f"1 to {offer.max_uses}")
     cost = uses * offer.price

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eth_utils.crypto import keccak
 
@@ -25,11 +27,11 @@ from marketplace.core.events import (
 )
 from marketplace.core.job import Job, Receipt, Request
 from marketplace.core.policy import reason_code
-from marketplace.core.spec import FailureReport, Spec
+from marketplace.core.spec import FailureReport, ModelCard, Spec
 from marketplace.core.wrapping import message_recipients
 from marketplace.errors import InputError, IntegrityError, NotFoundError, RefusedError, SteelyardError
 from marketplace.keys import Keyring, SealingKey
-from marketplace.lookup import job_opened, no_such_job, request_of
+from marketplace.lookup import did_of, job_opened, no_such_job, offer_of, request_of
 from marketplace.storage import ContentStore, get_document
 from marketplace.storage.disk import disk_error
 
@@ -149,6 +151,43 @@ def receipt_of(chain: Chain, store: ContentStore, job_id: bytes) -> ReceiptSubmi
     raise RefusedError(
         "the job has no result", got=found.job.state.name + note, expected="submitted or settled"
     )
+
+
+def model_card(
+    chain: Chain,
+    store: ContentStore,
+    keyring: Keyring,
+    request: Request,
+    name: str,
+    metrics: Mapping[str, Any],
+) -> ModelCard:
+    """What is published of a job's model: names and digests as chain and spec have them, and the metrics.
+
+    metrics: numbers and texts by name; one level of groups is flattened to `group.name`, anything deeper left out.
+    Raises RefusedError where the job has no receipt, NotFoundError where this home has no key of it.
+    """
+    spec, _ = open_spec(store, keyring, request.spec)
+    receipt = receipt_of(chain, store, request.job_id).receipt
+    return ModelCard.of(
+        {
+            "name": name,
+            "job": "0x" + request.job_id.hex(),
+            "dataset": str(did_of(chain, offer_of(chain, store, request.offer_digest).offer.asset_id)),
+            "algorithm": "0x" + request.algorithm.hex(),
+            "algorithm_name": spec.algorithm.name,
+            "output": "0x" + receipt.output_digest.hex(),
+            "purpose": spec.purpose,
+            "metrics": _flat(metrics),
+        }
+    )
+
+
+def _flat(metrics: Mapping[str, Any]) -> dict[str, int | float | str]:
+    flat = dict(metrics)
+    for name, inner in metrics.items():
+        if isinstance(inner, dict):
+            flat |= {f"{name}.{key}": value for key, value in inner.items()}
+    return {name: value for name, value in flat.items() if isinstance(value, int | float | str)}
 
 
 def _expect(what: str, got: bytes, expected: bytes) -> None:

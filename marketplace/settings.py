@@ -1,15 +1,25 @@
-"""One frozen settings object, the sole reader of the environment (`STEELYARD_*`)."""
+"""One frozen settings object, the sole reader of the environment (`STEELYARD_*`).
+
+Where a variable is not set, the addresses are those that `steelyard up` wrote into the home, then the defaults.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from marketplace.errors import InputError
+from marketplace.core.canonical import MAX_DOCUMENT, exact_fields, parse_json
+from marketplace.errors import InputError, UnavailableError
 
+ADDRESSES = "up.json"
+"""In a home: where its services are. Fields: rpc, gateway, hub, deployment."""
+
+_PREFIX = "STEELYARD_"
 _EXPECTED = {
     "confirmations": "a whole number of blocks from 0 to 100",
     "wall": "bubblewrap or gvisor",
@@ -22,7 +32,7 @@ _SECRET = frozenset({"passphrase", "passphrase_file"})
 class Settings(BaseSettings):
     """Where things are and how patient to be. Each field is `STEELYARD_<NAME>` in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="STEELYARD_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
     home: Path = Field(
         Path("~/.local/share/steelyard").expanduser(),
@@ -34,6 +44,7 @@ class Settings(BaseSettings):
         "", description="URL or multiaddr of an IPFS daemon's RPC: the shared store in place of the gateway"
     )
     hub: str = Field("", description="URL of a hub: catalogue and live progress; trade needs none")
+    sponsor: str = Field("", description="URL of a hub that pays your gas where your wallet holds no coin")
     wallet: str = Field(
         "", description="name of the wallet to act with; may be empty where there is only one"
     )
@@ -50,12 +61,51 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Settings from the environment; keyword arguments win. Raises InputError naming the setting."""
+    """Settings from the environment and the home; keyword arguments win. Raises InputError naming the setting."""
+    if "gateway" in overrides:
+        overrides.setdefault("ipfs", "")  # whoever names a gateway wants that one
+    settings = settings_of_environment(**overrides)
+    written = _addresses_in(settings.home)
+    chosen = settings.model_fields_set
+    missing = {name: value for name, value in written.items() if name not in chosen}
+    if "gateway" in chosen:
+        missing.pop("ipfs", None)
+    return settings.model_copy(update=missing)
+
+
+def settings_of_environment(**overrides: object) -> Settings:
+    """Settings without what a home says; `model_fields_set` names those that somebody chose. Raises as above."""
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks each value
     except ValidationError as error:
         first = error.errors()[0]
         raise _misfit(".".join(str(part) for part in first["loc"]), first.get("input")) from None
+
+
+def environment_for(settings: Settings) -> Mapping[str, str]:
+    """The environment in which a process of ours reads these settings, and no others of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)}
+    values = {**dict(settings), "passphrase": settings.passphrase.get_secret_value()}
+    ours = {
+        f"{_PREFIX}{name.upper()}": str(value) for name, value in values.items() if value not in ("", None)
+    }
+    return kept | ours
+
+
+def _addresses_in(home: Path) -> dict[str, object]:
+    """What `steelyard up` wrote there; nothing where there is no such file."""
+    path, what = home / ADDRESSES, "the file of addresses that `steelyard up` writes"
+    try:
+        with path.open("rb") as file:
+            found = parse_json(file.read(MAX_DOCUMENT + 1), what=what)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise UnavailableError(f"{what} cannot be read", got=f"{path}: {error.strerror}") from None
+    fields = exact_fields(
+        found, dict.fromkeys(("rpc", "gateway", "ipfs", "hub", "deployment"), str), what=what
+    )
+    return {**fields, "deployment": Path(fields["deployment"])}
 
 
 def _misfit(name: str, got: object) -> InputError:

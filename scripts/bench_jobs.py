@@ -15,6 +15,7 @@ from pathlib import Path
 from river.datasets import Shuttle
 
 from compute.algorithms import bundle_of
+from compute.environments import Environments
 from compute.sandbox import Limits, Sandbox, Task
 from marketplace.core.bundle import parse_bundle
 from scripts.bench_node import running_node, timed_job
@@ -29,10 +30,13 @@ def training_ratio(folder: Path) -> float:
     parameters = json.dumps(bundle.manifest.check_parameters(_PARAMETERS)).encode()
     table = gzip.decompress(Path(Shuttle().path).read_bytes())
     bare = _lay_out(folder / "bare", table, parameters)
+    environments = Environments(folder / "environments")
+    environment = environments.build_ready("python-ml", lambda step: None)
     task = Task(
         inputs={"bench/0": table, "algoCustomData.json": parameters},
         transformations=dict(bundle.files),
         entrypoint=bundle.manifest.entrypoint,
+        packages=environment.packages,
         limits=Limits(),
     )
     ratios = []

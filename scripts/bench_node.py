@@ -13,6 +13,7 @@ from pathlib import Path
 
 from eth_account.signers.local import LocalAccount
 
+from compute.environments import Environments
 from compute.provider.journal import Journal
 from compute.provider.node import Node, Place
 from compute.provider.publish import Card, Price, Publisher, TermsChoice
@@ -23,6 +24,7 @@ from compute.sandbox import Sandbox
 from marketplace import jobs, purchase, results
 from marketplace.chain.client import Chain
 from marketplace.core.bundle import pack
+from marketplace.core.dataset import Environment
 from marketplace.core.policy import CustomAlgorithms, Purpose
 from marketplace.core.wrapping import public_key
 from marketplace.keys import Keyring
@@ -76,11 +78,15 @@ def running_node(folder: Path, *, megabytes: int, stop: threading.Event) -> Iter
         chain, provider = market.chain, market.provider
         chain.send("ParticipantRegistry", "setNode", (market.node.address, public_key(private), 0), provider)
         market.pledge(provider)
-        asset = _publish(market, store, vault, folder, public_key(private), megabytes)
+        environments = Environments(folder / "environments")
+        environments.prepare(lambda step: None)
+        listed = environments.listed()
+        asset = _publish(market, store, vault, folder, public_key(private), megabytes, listed)
         outputs = LocalStore(folder / "outputs")
         place = Place(
-            chain, store, outputs, vault, Journal(folder / "node.db"), provider.address, market.node, private
-        )
+            chain, store, outputs, vault, Journal(folder / "node.db"), provider.address, market.node, private,
+            environments,
+        )  # fmt: skip
         runner = Runner(sandbox, vault, outputs, Keys(public_key(private), private), chain.domain)
         sandbox.probe()
         node = Node(place, runner, Reporter("", market.node, chain.domain), lambda text: None)
@@ -94,9 +100,15 @@ def running_node(folder: Path, *, megabytes: int, stop: threading.Event) -> Iter
 
 
 def _publish(
-    market: RunningMarket, store: LocalStore, vault: Vault, folder: Path, node_key: bytes, megabytes: int
+    market: RunningMarket,
+    store: LocalStore,
+    vault: Vault,
+    folder: Path,
+    node_key: bytes,
+    megabytes: int,
+    listed: tuple[Environment, ...],
 ) -> int:
-    publisher = Publisher(market.chain, store, vault, market.provider, node_key)
+    publisher = Publisher(market.chain, store, vault, market.provider, node_key, listed)
     draw = random.Random(1)  # noqa: S311  # a table of the right size is all that is wanted
     rows = (
         ",".join(f"{draw.random():.13f}" for _ in range(4)) for _ in range(megabytes * 1024 * 1024 // _ROW)

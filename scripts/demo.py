@@ -255,13 +255,13 @@ class Story:
 
     def settle(self) -> None:
         self.report.act("Windows end; the node finalises; both sides withdraw")
-        ended = self.buyer.run("job", "wait", self.profile_job, "--end")
+        ended = self.buyer.run("job", "wait", self.profile_job, "--for", "ended")
         finalised = self._transaction(ended, "JobSettled")
         self.report.row("node finalises one job", finalised)
         self.report.value["gas"]["finalise"] = finalised["gas"]
         self._note_job("class-profile", ended)
         for job, name in ((self.crash_job, "crash"), (self.thief_job, "thief")):
-            self._note_job(name, self.buyer.run("job", "wait", job, "--end", expect=1))
+            self._note_job(name, self.buyer.run("job", "wait", job, "--for", "ended", expect=1))
         with ThreadPoolExecutor() as pool:
             paid = pool.map(lambda party: party.run("earnings", "withdraw"), (self.provider, self.buyer))
             for name, row in zip(("provider", "buyer"), paid, strict=True):

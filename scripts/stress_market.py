@@ -21,6 +21,7 @@ from typing import Any
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from compute.environments import Environments
 from compute.provider.publish import Card, Price, Publisher, TermsChoice
 from compute.provider.vault import Vault
 from compute.sandbox import Sandbox
@@ -253,7 +254,9 @@ def _provider(home: Path, chain: Chain, store: GatewayStore, uses: int) -> tuple
         isolation = int(sandbox.probe())
     chain.send("ParticipantRegistry", "setNode", (node.address, sealing, isolation), owner)
     bonds.deposit(chain, owner, bonds.missing(chain, owner.address))
-    publisher = Publisher(chain, store, Vault(home / "vault"), owner, sealing)
+    environments = Environments(home / "environments")
+    environments.prepare(lambda step: None)
+    publisher = Publisher(chain, store, Vault(home / "vault"), owner, sealing, environments.listed())
     table = home / "table.csv"
     table.write_bytes(TABLE)
     choice = TermsChoice((ALGORITHM,), None, CustomAlgorithms.denied)

@@ -15,6 +15,7 @@ settings.load_profile("steelyard")
 
 LONGEST_FIRST = (
     "contracts/test_solidity.py",
+    "up/test_up_demo.py",
     "kill/test_every_step.py",
     "test_demo.py",
     "kill/test_stress.py",

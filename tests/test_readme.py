@@ -7,21 +7,29 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import HTTPServer
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
-from fastapi.routing import APIRoute
 
-from marketplace.api.hub import Hub, create_app
-from marketplace.catalogue.schema import Database
+from marketplace.api.hub import create_app
+from marketplace.api.letters import REVERSED
+from marketplace.api.problems import kinds
 from marketplace.cli import build
 from marketplace.settings import Settings
-from tests.support.chain import running_market
+from marketplace.webhooks import new_secret, sign
+from marketplace.wire.accounts import Topic
+from tests.api.conftest import hub_in
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+API = (ROOT / "docs" / "api.md").read_text("utf-8")
 
 
 def test_every_setting_is_in_the_readme() -> None:
@@ -39,7 +47,7 @@ def test_every_command_that_the_readme_names_exists() -> None:
         for command in group.typer_instance.registered_commands
         if command.callback is not None
     }
-    named = set(re.findall(r"steelyard ([a-z]+ [a-z-]+)", README))
+    named = set(re.findall(r"steelyard ([a-z]+ [a-z][a-z-]*)", README))
 
     assert len(named) > 15
     assert named <= known
@@ -53,14 +61,51 @@ def test_every_file_that_the_readme_names_exists() -> None:
         assert (ROOT / path).exists(), path
 
 
-def test_every_route_of_the_hub_is_in_the_readme(tmp_path: Path) -> None:
-    with running_market() as market:
-        hub = Hub(Database(tmp_path / "hub.db"), market.chain.deployment)
-        paths = {route.path for route in create_app(hub).routes if isinstance(route, APIRoute)}
+def test_every_route_of_the_hub_is_in_its_page_and_no_other(tmp_path: Path) -> None:
+    hub = hub_in(tmp_path)
+    document = create_app(hub).openapi()["paths"]
+    hub.database.close()
+    hub.accounts.close()
+    routes = {f"{method.upper()} {path}" for path, methods in document.items() for method in methods}
 
-    assert len(paths) > 5
-    for path in paths:
-        assert re.search(rf"`(GET |POST )?{re.escape(path)}`", README), path
+    assert len(routes) > 20
+    assert routes == set(re.findall(r"^\| `((?:GET|POST|DELETE) /[^`]*)`", API, re.MULTILINE))
+
+
+def test_every_kind_of_problem_and_every_topic_is_in_the_apis_page() -> None:
+    named = set(re.findall(r"`([\w.-]+)`", API))
+
+    assert {kind.type.removeprefix("urn:steelyard:problem:") for kind in kinds().problems} <= named
+    assert {topic.value for topic in Topic} | {REVERSED} <= named
+
+
+def test_the_apis_receiver_takes_what_is_signed_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    block = re.search(r"<!-- test: receiver -->\n```python\n(.*?)```", API, re.DOTALL)
+    assert block
+    names: dict[str, Any] = {"SECRET": new_secret(b"\1" * 32), "SEEN": set()}
+    exec(block[1], names)
+    names["Receiver"].log_message = lambda *_: None
+    server = HTTPServer(("127.0.0.1", 0), names["Receiver"])
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    url, body, now = (
+        f"http://127.0.0.1:{server.server_port}",
+        b'{"type":"job.settled","data":{}}',
+        int(time.time()),
+    )
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": str(now)}
+    headers["webhook-signature"] = sign(names["SECRET"], "msg_1", now, body)
+    try:
+        sent = [
+            httpx.post(url, content=text, headers=headers).status_code for text in (body, body, body + b" ")
+        ]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+    assert sent == [204, 204, 400]
+    assert capsys.readouterr().out == "job.settled {}\n"
 
 
 @pytest.mark.slow

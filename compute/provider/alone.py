@@ -7,17 +7,15 @@ Not covered: the same key on two machines, or in two network namespaces: there t
 
 from __future__ import annotations
 
-import fcntl
-import os
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from marketplace.chain.deployment import Deployment
 from marketplace.errors import RefusedError
-from marketplace.storage.disk import disk_error
+from marketplace.storage.locks import held
 
 LOCK = "node.lock"
 _CREDENTIALS = struct.Struct("3i")
@@ -27,34 +25,13 @@ _CREDENTIALS = struct.Struct("3i")
 @contextmanager
 def alone_in(home: Path) -> Iterator[None]:
     """Holds the home's lock. Raises RefusedError naming the process that has it, UnavailableError without a file."""
-    try:
-        descriptor = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise disk_error(f"the lock {home / LOCK} cannot be opened", error) from error
-    try:
-        _lock(descriptor, home)
+    with held(
+        home / LOCK,
+        what=f"a node runs in {home} already",
+        expected="one node in a home",
+        do="Stop that one first, or name another home by STEELYARD_HOME.",
+    ):
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, home: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace")
-        raise RefusedError(
-            f"a node runs in {home} already",
-            got=f"process {holder}" if holder.isdecimal() else "a process that just started",
-            expected="one node in a home",
-            do="Stop that one first, or name another home by STEELYARD_HOME.",
-        ) from None
-    except OSError as error:
-        raise disk_error(f"the lock {home / LOCK} cannot be held", error) from error
-    # Only for people: what counts is the lock, and a number that a dead node left is overwritten here.
-    with suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode("ascii"), 0)
 
 
 @contextmanager

@@ -6,10 +6,10 @@ before the node was killed stands there already, and must not be sent again.
 
 from __future__ import annotations
 
+from compute.provider.execution import failure_json, node_failure
 from compute.provider.journal import Entry, Step
 from compute.provider.place import Place, Say
 from compute.provider.reporter import Reporter
-from compute.provider.runner import failure_json, node_failure
 from marketplace.core import envelope, unixfs
 from marketplace.core.cid import Cid
 from marketplace.core.job import END_STATES, Fault, Receipt, State

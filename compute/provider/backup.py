@@ -2,8 +2,8 @@
 
 Nothing in it is open: key files stay under their passphrase, data under its key, that key under the node's. The first
 member names every other one with its SHA-256, so that a damaged or stretched backup restores nothing.
-Not covered: logs of jobs, sealed outputs that had not left, and locks. A journal that is older than the chain does no
-harm: the node asks the chain what became of each job.
+Not covered: logs of jobs, sealed outputs that had not left, locks; and environments, which are built again. A journal
+that is older than the chain does no harm: the node asks the chain what became of each job.
 """
 
 from __future__ import annotations

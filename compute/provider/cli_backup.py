@@ -28,7 +28,10 @@ def node_backup(
             "keys": made.keys,
             "datasets": made.datasets,
         },
-        [f"{made.keys} keys and {made.datasets} datasets in {file}, {made.bytes} bytes"],
+        [
+            f"{made.keys} keys and {made.datasets} datasets in {file}, {made.bytes} bytes",
+            "environments are not in it: where it is restored, they are built again",
+        ],
         then=f"STEELYARD_HOME=NEW-FOLDER steelyard node restore {file}",
     )
 

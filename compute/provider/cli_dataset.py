@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from compute.algorithms import bundle_of
-from compute.provider.home import vault_of
+from compute.provider.home import environments_of, vault_of
 from compute.provider.publish import Card, Price, Publisher, TermsChoice
-from marketplace.cli.session import Session, parse_euros, session
+from marketplace.cli.session import Session, session
+from marketplace.core.dataset import Environment
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, parse_address
 from marketplace.core.ids import role_id
 from marketplace.core.policy import CustomAlgorithms, Purpose
-from marketplace.core.readable import euros
+from marketplace.core.readable import euros, parse_euros
 from marketplace.errors import InputError, NotFoundError, SteelyardError
 from marketplace.keys import SEALING_KEY
 from marketplace.lookup import listing_of, published_datasets, resolve
@@ -58,7 +59,9 @@ def dataset_publish(
     purposes = tuple(Purpose.parse(text) for text in purpose) if purpose else None
     choice = TermsChoice(tuple(bundle_of(found) for found in algorithm or ()), purposes, custom, review)
     _require_new_slug(here, slug)
-    published = _publisher(here).publish(file, card, choice, here.output.step)
+    environments = environments_of(here)
+    environments.prepare(here.output.step)
+    published = _publisher(here, environments.listed()).publish(file, card, choice, here.output.step)
     did, sent = published.did, published.sent
     here.output.result(
         {
@@ -88,11 +91,11 @@ def _require_new_slug(here: Session, slug: str) -> None:
             raise InputError("you have a dataset of that slug", got=slug, do="Choose another --slug.")
 
 
-def _publisher(here: Session) -> Publisher:
+def _publisher(here: Session, environments: tuple[Environment, ...] = ()) -> Publisher:
     keys = here.keyring.sealing_keys()
     if SEALING_KEY not in keys:
         raise NotFoundError("this home has no node yet", do="Run `steelyard node init` first.")
-    return Publisher(here.chain, here.store, vault_of(here), here.account, keys[SEALING_KEY])
+    return Publisher(here.chain, here.store, vault_of(here), here.account, keys[SEALING_KEY], environments)
 
 
 def dataset_offer(

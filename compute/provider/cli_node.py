@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from compute.environments import BuiltEnvironment, Environments
 from compute.provider.alone import alone_in, alone_with
-from compute.provider.home import journal_of, outputs_of, vault_of
+from compute.provider.home import environments_of, journal_of, outputs_of, vault_of
 from compute.provider.job_logs import open_log
 from compute.provider.journal import Entry
 from compute.provider.node import Node, Place
@@ -22,7 +23,9 @@ from compute.sandbox import Isolation, Sandbox, Wall
 from marketplace import bonds
 from marketplace.chain.client import ETHER
 from marketplace.cli.output import table
-from marketplace.cli.session import Session, parse_job_id, session
+from marketplace.cli.session import Session, session
+from marketplace.core.environments import named
+from marketplace.core.ids import parse_digest
 from marketplace.core.readable import euros
 from marketplace.errors import RefusedError
 from marketplace.keys import NODE_WALLET, SEALING_KEY
@@ -45,6 +48,8 @@ def node_init(
     sent = None
     pledge, isolation = bonds.missing(here.chain, here.address), _isolation(here)
     bonds.require_funds(here.chain, here.address, pledge)
+    environments = environments_of(here)
+    environments.prepare(here.output.step)
     if not _is_registered(here, node, sealing, isolation):
         sent = here.chain.send("ParticipantRegistry", "setNode", (node, sealing, isolation), owner)
     if pledge:
@@ -58,12 +63,14 @@ def node_init(
             "transaction": sent.transaction if sent else None,
             "gas": sent.gas_used if sent else 0,
             "isolation": isolation,
+            "environments": [_named(one) for one in environments.whole()],
             "bond": here.chain.bond(here.address).staked,
         },
         [
             f"node {node} {'registered' if sent else 'is registered already'} for {here.address}",
             f"it holds {here.chain.ether(node) / ETHER:g} ether for the gas of its receipts",
             f"your bond is {euros(here.chain.bond(here.address).staked)}; isolation: {Isolation(isolation).name}",
+            f"environments for algorithms: {', '.join(map(_named, environments.whole())) or 'none'}",
         ],
         then="steelyard node run",
     )
@@ -164,10 +171,12 @@ def _serve(here: Session) -> None:
     with Sandbox(wall=Wall(here.settings.wall)) as sandbox:  # whose making removes what killed nodes left
         isolation = sandbox.probe()
         _require_isolation(here, isolation)
-        vault, outputs = vault_of(here), outputs_of(here)
+        vault, outputs, environments = vault_of(here), outputs_of(here), environments_of(here)
+        environments.prepare(here.output.step)
         place = Place(
-            here.chain, here.store, outputs, vault, journal_of(here), here.address, account, sealing.private
-        )
+            here.chain, here.store, outputs, vault, journal_of(here), here.address, account,
+            sealing.private, environments,
+        )  # fmt: skip
         runner = Runner(sandbox, vault, outputs, Keys(sealing.public, sealing.private), here.chain.domain)
         reporter = Reporter(here.settings.hub, account, here.chain.domain)
         node = Node(place, runner, reporter, lambda text: here.output.event({"node": text}, text))
@@ -175,7 +184,22 @@ def _serve(here: Session) -> None:
             {"service": "node", "address": account.address, "isolation": int(isolation)},
             f"node {account.address} serves {here.address}; isolation: {isolation.name}",
         )
+        _look_at(environments, here)
         node.run(stop)
+
+
+def _look_at(environments: Environments, here: Session) -> None:
+    """Says at the start what algorithms may be given, and what was withdrawn and why."""
+    for one in environments.all():
+        if one.wrong or one.built is None:
+            text = f"environment {one.folder} is withdrawn, jobs that want it are rejected: {one.wrong}; build it again"
+            here.output.event({"withdrawn": one.folder, "why": one.wrong}, text)
+        else:
+            here.output.event({"environment": _named(one.built)}, f"environment {_named(one.built)} is whole")
+
+
+def _named(one: BuiltEnvironment) -> str:
+    return named([one])
 
 
 def _require_isolation(here: Session, reached: Isolation) -> None:
@@ -203,7 +227,7 @@ def node_log(
 ) -> None:
     """Print what a job's algorithm wrote here; nobody but you can read it."""
     here = session(context)
-    parts = vault_of(here).logs.sealed(parse_job_id(job))
+    parts = vault_of(here).logs.sealed(parse_digest(job, "job id"))
     lines = open_log(parts, here.keyring.sealing_key(SEALING_KEY).private)
     here.output.result({"job": job, "lines": lines}, lines or ["the algorithm wrote nothing"])
 

@@ -13,7 +13,8 @@ from compute.provider.decisions import decisions
 from compute.provider.home import journal_of, outputs_of
 from compute.provider.journal import WAITS_FOR_OWNER, Step
 from compute.provider.readable import Readable, readable
-from marketplace.cli.session import Session, parse_job_id, session
+from marketplace.cli.session import Session, session
+from marketplace.core.ids import parse_digest
 from marketplace.core.readable import instant
 from marketplace.errors import RefusedError
 from marketplace.hub import printable
@@ -134,7 +135,7 @@ def _missing(shown: Readable, job: str) -> list[str]:
 def _pending(here: Session, job: str) -> requests.Pending:
     private = here.keyring.sealing_key(SEALING_KEY).private
     return requests.show(
-        here.chain, here.store, outputs_of(here), journal_of(here), parse_job_id(job), private
+        here.chain, here.store, outputs_of(here), journal_of(here), parse_digest(job, "job id"), private
     )
 
 
@@ -147,7 +148,12 @@ def request_approve(
     here = session(context)
     _require_stage(here, job, Step.review if output else Step.approval)
     struct, sent = requests.approve(
-        here.chain, here.store, journal_of(here), here.account, parse_job_id(job), now=int(time.time())
+        here.chain,
+        here.store,
+        journal_of(here),
+        here.account,
+        parse_digest(job, "job id"),
+        now=int(time.time()),
     )
     kind = type(struct).__name__
     here.output.result(
@@ -159,7 +165,7 @@ def request_approve(
 
 def _require_stage(here: Session, job: str, wanted: Step) -> None:
     """The owner says what is signed: what waits may have changed since it was shown."""
-    step = journal_of(here).get(parse_job_id(job)).step
+    step = journal_of(here).get(parse_digest(job, "job id")).step
     if step in WAITS_FOR_OWNER and step is not wanted:
         option = " --output" if step is Step.review else ""
         raise RefusedError(
@@ -171,7 +177,7 @@ def _require_stage(here: Session, job: str, wanted: Step) -> None:
 def request_refuse(context: typer.Context, job: JobId) -> None:
     """Say no: the node rejects the job and the buyer gets everything back."""
     here = session(context)
-    requests.refuse(journal_of(here), parse_job_id(job))
+    requests.refuse(journal_of(here), parse_digest(job, "job id"))
     here.output.result(
         {"job": job, "refused": True}, ["refused; the node rejects the job"], then="steelyard request list"
     )

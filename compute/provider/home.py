@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from compute.environments import Environments
 from compute.provider.journal import Journal
 from compute.provider.vault import Vault
 from marketplace.cli.session import Session
@@ -19,3 +20,8 @@ def outputs_of(here: Session) -> LocalStore:
 
 def journal_of(here: Session) -> Journal:
     return Journal(here.home / "node.db")
+
+
+def environments_of(here: Session) -> Environments:
+    """What algorithms may be given on this machine."""
+    return Environments(here.home / "environments")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from compute.environments import BuiltEnvironment, Environments
 from compute.provider.vault import Vault
 from marketplace.chain.client import Chain
 from marketplace.core import bundle, envelope
@@ -44,14 +45,22 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The job may run, as permitted."""
+    """The job may run, as permitted, with the packages of that environment."""
 
     order: Order
     permit: Permit
+    environment: BuiltEnvironment
 
 
 def judge(
-    chain: Chain, store: ContentStore, vault: Vault, request: Request, private_key: bytes, *, at: int
+    chain: Chain,
+    store: ContentStore,
+    vault: Vault,
+    environments: Environments,
+    request: Request,
+    private_key: bytes,
+    *,
+    at: int,
 ) -> Verdict | Refusal:
     """Judges one job at `at` (Unix seconds).
 
@@ -82,7 +91,10 @@ def judge(
     judgement = evaluate(read_terms(get_document(store, offer.terms_digest)), context)
     if isinstance(judgement, Deny):
         return Refusal(str(judgement.rule), judgement.reason)
-    return Verdict(order, judgement)
+    try:
+        return Verdict(order, judgement, environments.choose(order.algorithm.manifest.environment))
+    except RefusedError as error:
+        return Refusal("environment-not-here", str(error))
 
 
 def read_order(store: ContentStore, request: Request, offer: Offer, private_key: bytes) -> Order:

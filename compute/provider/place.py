@@ -8,6 +8,7 @@ from functools import cached_property
 
 from eth_account.signers.local import LocalAccount
 
+from compute.environments import Environments
 from compute.provider.clock import Clock
 from compute.provider.journal import Entry, Journal, Step
 from compute.provider.vault import Vault
@@ -24,6 +25,7 @@ class Place:
     """One node's surroundings.
 
     owner: the provider's address, account: the node's hot key, private_key: its X25519 sealing key.
+    environments: what algorithms may import.
     patience: seconds that the node waits for content that a request names, before it rejects.
     """
 
@@ -35,6 +37,7 @@ class Place:
     owner: str
     account: LocalAccount
     private_key: bytes
+    environments: Environments
     patience: float = 60.0
 
     @cached_property

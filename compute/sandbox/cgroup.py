@@ -116,6 +116,15 @@ class Group:
         name = "memory.events" if self._places.unified else "memory.oom_control"
         return _read_keys(self._memory / name).get("oom_kill", 0)
 
+    def peak_bytes(self) -> int | None:
+        """The most memory that it had at once; None where nothing counts it (cgroups 2 before Linux 5.19)."""
+        if self._memory is None:
+            return None
+        name = "memory.peak" if self._places.unified else "memory.max_usage_in_bytes"
+        with contextlib.suppress(OSError):
+            return int((self._memory / name).read_text())
+        return None
+
     def refused_forks(self) -> int:
         """How often a new process or thread was refused because of the limit."""
         return _read_keys(self._pids / "pids.events").get("max", 0) if self._pids is not None else 0

@@ -42,6 +42,7 @@ class Gvisor:
         """runsc, with everything that it starts, in a process namespace of its own."""
         return {
             "command": command(),
+            "tools": [],
             "descriptors": [ends.plan, ends.log, ends.report, _ERRORS],
             "bundle": json.dumps(bundle()).encode(),
             "information": ends.information,

@@ -74,6 +74,11 @@ class Job:
         """Descriptor of the folder /data/outputs, valid until the job is left."""
         return self._launched.outputs
 
+    @property
+    def peak_bytes(self) -> int | None:
+        """The most memory that it had so far, None where the kernel does not count it."""
+        return self._group.peak_bytes()
+
     def run(self, on_line: Callable[[str], None], stop: threading.Event) -> tuple[Ended, LineReader]:
         """Wait for the end, enforcing what is enforced from outside. No process of it lives afterwards.
 

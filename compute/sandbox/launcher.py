@@ -8,6 +8,7 @@ bubblewrap or runsc.
 Argument: the number of a descriptor with a marshalled dict:
   uid: the job's own (as root), or None (as an ordinary user: a user namespace first); parent: the runner
   sources: [(host path, path inside, copy: bool)]; folders, covers: [path inside]; links: [(path inside, text)]
+  tools: [(host path, path below STAGE)]: programs that the wall is made of, beside ROOT
   filesystems: [(name, bytes, inodes)]; procs: files that a pid is written to, to enter a cgroup
   outputs: (name, socket number); command: argv
   bundle: None, or the bytes of an OCI bundle's config.json
@@ -72,16 +73,18 @@ def _own_namespaces(*, as_root: bool) -> None:
 def _gather(plan: dict[str, Any]) -> None:
     """Build ROOT. Sources are opened first: some may lie where STAGE will cover them."""
     opened = [
-        (os.open(path, os.O_PATH | os.O_CLOEXEC), inside, copy) for path, inside, copy in plan["sources"]
+        (os.open(path, os.O_PATH | os.O_CLOEXEC), ROOT + inside, copy)
+        for path, inside, copy in plan["sources"]
     ]
+    opened += [(os.open(path, os.O_PATH | os.O_CLOEXEC), target, False) for path, target in plan["tools"]]
     # Without nosuid and nodev, which would be locked, and runsc could not remount it; either wall adds its own.
     _mount("steelyard", STAGE, "tmpfs", 0, "mode=0755")
     for inside in plan["folders"]:
         os.makedirs(ROOT + inside)  # noqa: PTH103
     for link, text in plan["links"]:
         os.symlink(text, ROOT + link)  # noqa: PTH211
-    for descriptor, inside, copy in opened:
-        _place(descriptor, ROOT + inside, copy=copy)
+    for descriptor, target, copy in opened:
+        _place(descriptor, target, copy=copy)
     for inside in plan["covers"]:
         _mount("steelyard", ROOT + inside, "tmpfs", _NOSUID | _NODEV, "mode=0755")
     _make_read_only()

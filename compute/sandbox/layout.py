@@ -1,7 +1,7 @@
 """What an algorithm sees: which files of the machine, where, and which variables. Pure but for looking.
 
 /opt/python    the node's own interpreter (its base installation, never the node's environment folder)
-/opt/packages  the packages of the node's environment; no .pth file is followed, so no editable checkout
+/opt/packages  the packages of the environment that the algorithm wants, nothing else that the node imports
 /usr/lib...    the system's shared libraries; no programs, no shell
 /data/inputs, /data/ddos, /data/transformations  read-only, Ocean's layout
 /data/outputs, /tmp, /dev/shm  writable, on tmpfs of bounded size and number of files, not executable
@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compute.sandbox.environment import packages_folders
 from compute.sandbox.task import Source, Task
 
 PYTHON = "/opt/python"
@@ -65,7 +64,7 @@ class Stage:
 
 
 def show_system(stage: Stage) -> None:
-    """The interpreter, its packages, shared libraries, and the few files that programs look for."""
+    """The interpreter, shared libraries, and the few files that programs look for."""
     stage.folders += ["/proc", "/dev/shm"]  # noqa: S108
     for library in _library_folders():
         stage.show(library, str(library))
@@ -73,8 +72,6 @@ def show_system(stage: Stage) -> None:
         if Path(link).is_symlink():
             stage.links.append((link, str(Path(link).readlink()).lstrip("/")))
     _show_python(stage)
-    for number, folder in enumerate(packages_folders()):
-        stage.show(folder, packages_at(number))
     stage.show(Path(__file__).with_name("worker.py"), WORKER)
     stage.show(_PASSWD, "/etc/passwd")
     stage.show(_GROUP, "/etc/group")
@@ -84,8 +81,10 @@ def show_system(stage: Stage) -> None:
 
 
 def show_task(stage: Stage, task: Task) -> None:
-    """The job's own files, and where its writable folders come."""
+    """The job's own files and packages, and where its writable folders come."""
     stage.folders += ["/data/inputs", "/data/ddos", "/data/transformations", "/data/outputs", "/tmp"]  # noqa: S108
+    if task.packages is not None:
+        stage.show(task.packages, PACKAGES)
     for name, source in sorted(task.inputs.items()):
         stage.show(source, f"/data/inputs/{name}")
     for name, source in sorted(task.ddos.items()):
@@ -117,7 +116,7 @@ def algorithm_environment(task: Task) -> dict[str, str]:
         "TMPDIR": "/tmp",  # noqa: S108
         "USER": "algorithm",
         "LANG": "C.UTF-8",
-        "PYTHONPATH": ":".join(packages_at(number) for number in range(len(packages_folders()))),
+        "PYTHONPATH": PACKAGES,
         "PYTHONNOUSERSITE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
@@ -129,11 +128,6 @@ def algorithm_environment(task: Task) -> dict[str, str]:
         "TRANSFORMATION_DID": "algorithm",
         **task.environment,
     }
-
-
-def packages_at(number: int) -> str:
-    """Where the folder of packages with that number is inside."""
-    return PACKAGES if number == 0 else f"{PACKAGES}{number}"
 
 
 def _executable() -> Path:

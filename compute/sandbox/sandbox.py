@@ -102,7 +102,9 @@ class Sandbox:
         started_at = int(time.time())
         uid = self._scratch.new_uid() if os.geteuid() == 0 else None
         with Job(folder, task, uid, self._places, self._wall) as job:
+            begun = time.monotonic()
             ended, log = job.run(on_line, stop)
+            seconds, peak = time.monotonic() - begun, job.peak_bytes
             full = _is_full(job.outputs)
             try:
                 limits = task.limits
@@ -121,6 +123,8 @@ class Sandbox:
             exit_code=ended.exit_code,
             started_at=started_at,
             finished_at=int(time.time()),
+            seconds=seconds,
+            peak_bytes=peak,
             log_tail=log.tail,
             outputs=collected.target,
             refused=tuple(collected.refused),

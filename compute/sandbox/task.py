@@ -99,6 +99,7 @@ class Task:
     inputs: path below /data/inputs (`<id>/0`, `algoCustomData.json`) -> its content.
     ddos: name below /data/ddos -> content. transformations: path below /data/transformations -> content;
     `entrypoint` is one of them, which is also served as /data/transformations/algorithm.
+    packages: the folder of packages that it imports from; None: the standard library alone.
     environment: extra variables, as TRANSFORMATION_DID. DIDS is made from the folders of `inputs`.
 
     As root, a file that others may not read is copied into memory for the job (25 ms for 50 MiB); one that
@@ -110,6 +111,7 @@ class Task:
     transformations: Mapping[str, Source]
     entrypoint: str
     ddos: Mapping[str, Source] = field(default_factory=dict)
+    packages: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
 
@@ -143,6 +145,8 @@ class Outcome:
     exit_code: int | None
     started_at: int
     finished_at: int
+    seconds: float
+    peak_bytes: int | None
     log_tail: str
     outputs: Path
     refused: tuple[str, ...]

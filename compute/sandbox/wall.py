@@ -43,5 +43,5 @@ class Built(Protocol):
         ...
 
     def launcher_plan(self, ends: Ends) -> dict[str, object]:
-        """The launcher's `command`, `descriptors`, `bundle` and `information`: see launcher.py."""
+        """The launcher's `command`, `tools`, `descriptors`, `bundle` and `information`: see launcher.py."""
         ...

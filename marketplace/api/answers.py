@@ -1,97 +1,25 @@
-"""What all routes share: errors as JSON, path values as types, bodies with a bound."""
+"""What all routes share: path values as types, bodies with a bound."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import math
-from collections.abc import Callable
-from http import HTTPStatus
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel
-from starlette.exceptions import HTTPException
+from fastapi import Depends, Request
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
+from marketplace.api.problems import misfit
 from marketplace.core.canonical import JsonValue, parse_json
 from marketplace.core.eip712 import parse_value
 from marketplace.core.ids import Did, kind_of
-from marketplace.errors import InputError, NotFoundError, SteelyardError, TooLargeError, TooManyError
+from marketplace.errors import InputError, NotFoundError, TooLargeError
+
+B = TypeVar("B", bound=BaseModel)
 
 SECONDS_PER_BODY = 60.0
 _THROWN_AWAY = 2 * 1024 * 1024
-
-
-class Problem(BaseModel):
-    """Why not: what happened, what was got, what was expected, what to do. error: its kind."""
-
-    error: str
-    what: str
-    got: str | None
-    expected: str | None
-    do: str | None
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The refusals of a route, for its documentation."""
-    # Not as `model`: that would be documented with the media type of the route's own answer.
-    content = {"application/json": {"schema": Problem.model_json_schema()}}
-    return {status: {"content": content, "description": HTTPStatus(status).phrase} for status in statuses}
-
-
-def add_error_answers(app: FastAPI) -> None:
-    """Every refusal is `SteelyardError.to_json` with its status; the framework's own are put into that form."""
-    app.add_exception_handler(SteelyardError, _steelyard_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-
-
-async def _steelyard_error(request: Request, error: Exception) -> JSONResponse:
-    if not isinstance(error, SteelyardError):
-        raise error
-    return error_answer(error)
-
-
-def error_answer(error: SteelyardError) -> JSONResponse:
-    """An error of ours as the answer to a request."""
-    headers = {}
-    if isinstance(error, TooLargeError):
-        # The rest of the body is not read, so the connection cannot serve another request.
-        headers["connection"] = "close"
-    if isinstance(error, TooManyError):
-        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
-    return JSONResponse(error.to_json(), status_code=error.http_status, headers=headers)
-
-
-def raw_answer(error: SteelyardError) -> bytes:
-    """An error of ours as bytes, for a connection that is closed before anything is read from it."""
-    body = json.dumps(error.to_json()).encode()
-    status = HTTPStatus(error.http_status)
-    head = (
-        f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
-        f"connection: close\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-async def _http_error(request: Request, error: Exception) -> JSONResponse:
-    if not isinstance(error, HTTPException):
-        raise error
-    kind = NotFoundError if error.status_code == 404 else InputError
-    answer = kind(str(error.detail), got=f"{request.method} {request.url.path}", do="See /openapi.json.")
-    return JSONResponse(answer.to_json(), status_code=error.status_code, headers=error.headers)
-
-
-async def _validation_error(request: Request, error: Exception) -> JSONResponse:
-    if not isinstance(error, RequestValidationError):
-        raise error
-    first = error.errors()[0]
-    where = "/".join(str(part) for part in first["loc"])
-    answer = InputError(f"{where} does not fit", got=repr(first.get("input"))[:80], expected=first["msg"])
-    return JSONResponse(answer.to_json(), status_code=answer.http_status)
 
 
 def asset_id(asset: str, *, did: Callable[[int], Did]) -> int:
@@ -157,3 +85,22 @@ async def read_body(request: Request, *, limit: int) -> bytes:
 async def json_body(request: Request, *, limit: int) -> JsonValue:
     """The request's body as JSON. limit: bytes. Raises as `read_body`, and InputError where it is no JSON."""
     return parse_json(await read_body(request, limit=limit), what="the body", limit=limit)
+
+
+def body_of(model: type[B], *, limit: int) -> Callable[[Request], Coroutine[Any, Any, B]]:
+    """A dependency: the request's body as this type. limit: bytes. Raises as `json_body`."""
+
+    async def read(request: Request) -> B:
+        value = await json_body(request, limit=limit)
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            raise misfit(error, "body") from None
+
+    return read
+
+
+def takes(model: type[BaseModel]) -> dict[str, Any]:
+    """The same for the document: `openapi_extra` of a route; `add_error_answers` must know the type."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -11,8 +11,8 @@ import asyncio
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from marketplace.api.answers import raw_answer
 from marketplace.api.limits import client_of
+from marketplace.api.problems import raw_answer
 from marketplace.errors import TooManyError, UnavailableError
 
 MAX_CONNECTIONS = 800

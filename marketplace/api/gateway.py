@@ -16,8 +16,9 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from marketplace.api.answers import add_error_answers, problems, read_body
+from marketplace.api.answers import read_body
 from marketplace.api.limits import Buckets, PerClient, Rate, asking
+from marketplace.api.problems import add_error_answers, problems
 from marketplace.core.cid import Cid
 from marketplace.errors import InputError, IntegrityError
 from marketplace.storage import MAX_BLOCK, LocalStore

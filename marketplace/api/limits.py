@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from marketplace.api.answers import error_answer
+from marketplace.api.problems import error_answer
 from marketplace.errors import TooManyError
 
 MAX_CLIENTS = 10_000
@@ -95,6 +95,6 @@ class PerClient:
             try:
                 self._buckets.take(asking(scope), 1, "requests")
             except TooManyError as error:
-                await error_answer(error)(scope, receive, send)
+                await error_answer(error, scope["path"])(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from marketplace.chain.deployment import DEVELOPMENT_CHAIN
+from marketplace.children import die_with_parent
 from marketplace.errors import UnavailableError
 
 _PACKAGE = Path("node_modules", "@foundry-rs", "anvil-linux-amd64", "bin", "anvil")
-_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 def find_anvil(binary: Path | None = None) -> Path:
@@ -61,17 +60,5 @@ def launch(binary: Path, folder: str, port: int, more: Sequence[str] = ()) -> su
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # a terminal's Ctrl-C is ours to handle
-        preexec_fn=_die_with_parent(),
+        preexec_fn=die_with_parent(signal.SIGTERM),
     )
-
-
-def _die_with_parent() -> Callable[[], None]:
-    """What the child runs before it becomes Anvil: the kernel ends it with us, however we end (Linux)."""
-    library, parent = ctypes.CDLL(None), os.getpid()
-
-    def ask_kernel() -> None:
-        library.prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask_kernel

@@ -33,13 +33,15 @@ class Log:
 
 @dataclass(frozen=True)
 class TransactionReceipt:
-    """What a mined transaction did. contract: the address it created, if it did."""
+    """What a mined transaction did. contract: the address it created, if it did. gas_price: wei per gas, as paid."""
 
     transaction: bytes
+    sender: str
     block: int
     block_hash: bytes
     succeeded: bool
     gas_used: int
+    gas_price: int
     contract: str | None
     logs: tuple[Log, ...]
 
@@ -117,10 +119,12 @@ def _receipt(found: dict[str, Any]) -> TransactionReceipt:
     created = found.get("contractAddress")
     return TransactionReceipt(
         data(found.get("transactionHash"), "receipt's transaction", 32),
+        address(found.get("from"), "receipt's sender"),
         quantity(found.get("blockNumber"), "receipt's block"),
         data(found.get("blockHash"), "receipt's block hash", 32),
         quantity(found.get("status"), "receipt's status") == 1,
         quantity(found.get("gasUsed"), "receipt's gas"),
+        quantity(found.get("effectiveGasPrice"), "receipt's gas price"),
         None if created is None else address(created, "receipt's contract"),
         tuple(parse_log(log) for log in items(found.get("logs"), "receipt's logs")),
     )

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar, overload
 
 from eth_account.signers.local import LocalAccount
 
-from marketplace.chain.blocks import Block, TransactionReceipt, block_number, read_block
+from marketplace.chain.blocks import Block, TransactionReceipt, block_number, read_block, read_receipt
 from marketplace.chain.contracts import ContractName, decode_result, encode_call
 from marketplace.chain.deployment import Deployment, require_same_chain
 from marketplace.chain.events import ALL_EVENTS, Decoder
@@ -121,6 +121,13 @@ class Chain:
         if isinstance(answer, dict):
             return quantity(answer.get("timestamp"), "block time")
         return self.block(self.head()).time  # an endpoint that builds no pending block
+
+    def receipt(self, transaction: bytes) -> TransactionReceipt:
+        """What a mined transaction did. transaction: 32 bytes. Raises NotFoundError while it is in no block."""
+        found = read_receipt(self.rpc, transaction)
+        if found is None:
+            raise NotFoundError("the transaction is in no block", got="0x" + transaction.hex())
+        return found
 
     # Calls
 

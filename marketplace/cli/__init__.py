@@ -33,13 +33,18 @@ _GROUPS = {
     "job": "disputing:app",
     "model": "model:app",
     "earnings": "earnings:app",
+    "statement": "statement:app",
     "bond": "bond:app",
     "accreditation": "accreditation:app",
     "audit": "audit:app",
 }
+_COMMANDS = {"up": "up:up", "doctor": "doctor:doctor"}
+"""Commands of no group."""
 
 _JOINING = {
-    "algorithm": "Ready-made algorithms that a provider can list and a buyer can order.",
+    "demo": "The market that `steelyard up --demo` opens.",
+    "algorithm": "Ready-made algorithms that a provider can list and a buyer can order; a dry run of any.",
+    "environment": "Packages that algorithms find in the sandbox: named lists, each a folder of its own.",
     "node": "The node beside your data: register it, run it, see its jobs. It judges and runs what buyers order.",
     "request": "Jobs that wait for you as a dataset's owner: read the code or its output, then approve or refuse.",
 }
@@ -52,19 +57,27 @@ def build(words: Sequence[str]) -> typer.Typer:
     points: dict[str, list[EntryPoint]] = {}
     for point in sorted(entry_points(group="steelyard.commands"), key=lambda found: found.name):
         points.setdefault(point.name.partition(".")[0], []).append(point)
-    names = [*_GROUPS, *(name for name in points if name not in _GROUPS)]
+    names = [*_COMMANDS, *_GROUPS, *(name for name in points if name not in _GROUPS)]
     wanted = [words[0]] if words and words[0] in names else names
     for name in wanted:
-        app.add_typer(_group(name, points.get(name, [])), name=name)
+        if name in _COMMANDS:
+            app.command(name)(_named(_COMMANDS[name]))
+        else:
+            app.add_typer(_group(name, points.get(name, [])), name=name)
     if len(wanted) == 1:
         app.callback()(lambda: None)  # keeps the group's name in front of its commands
     return app
 
 
+def _named(place: str) -> Any:
+    """What stands in a module of this package, as `module:attribute`."""
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(f"marketplace.cli.{module}"), attribute)
+
+
 def _group(name: str, points: list[EntryPoint]) -> typer.Typer:
     if name in _GROUPS:
-        module, _, attribute = _GROUPS[name].partition(":")
-        group: typer.Typer = getattr(import_module(f"marketplace.cli.{module}"), attribute)
+        group: typer.Typer = _named(_GROUPS[name])
     else:
         group = typer.Typer(help=_JOINING.get(name, f"Commands for {name}s."), no_args_is_help=True)
     known = {command.name for command in group.registered_commands}

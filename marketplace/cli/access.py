@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from marketplace import purchase
-from marketplace.cli.offers import parse_digest
 from marketplace.cli.output import short, table_or
-from marketplace.cli.session import Session, parse_euros, session
-from marketplace.core.readable import euros
-from marketplace.errors import NotFoundError, RefusedError, SteelyardError, UnavailableError
-from marketplace.lookup import listing_of, offer_of, resolve, usable_offer
+from marketplace.cli.session import session
+from marketplace.core.ids import parse_digest
+from marketplace.core.readable import euros, parse_euros
+from marketplace.errors import NotFoundError
+from marketplace.lookup import offer_of, resolve, usable_offer
+from marketplace.statements import names_of
 
 app = typer.Typer(help="Access to datasets.", no_args_is_help=True)
 
@@ -34,14 +35,14 @@ def buy(
 ) -> None:
     """Buy uses of a dataset at its cheapest offer that is open to you, or at the one that you name."""
     here = session(context)
-    digest, limit = parse_digest(offer), None if most is None else parse_euros(most)
+    digest = None if offer is None else parse_digest(offer, "offer's digest")
+    limit = None if most is None else parse_euros(most)
     token = resolve(here.chain, here.store, asset, strict=True)
     now = here.chain.block_time()
     announced = usable_offer(here.chain, here.store, token, here.address, now, digest=digest)
-    _require_within(announced.offer.price, limit)
     cost = uses * announced.offer.price
     here.output.step(f"buying {uses} uses for {euros(cost)}")
-    sent = purchase.buy(here.chain, here.account, announced, uses, pay=pay)
+    sent = purchase.buy(here.chain, here.account, announced, uses, pay=pay, most=limit)
     grant = here.chain.grant(announced.digest, here.address)
     here.output.result(
         {
@@ -59,21 +60,13 @@ def buy(
     )
 
 
-def _require_within(price: int, limit: int | None) -> None:
-    if limit is not None and price > limit:
-        raise RefusedError(
-            "a use costs more than you would pay; nothing was bought",
-            got=euros(price),
-            expected=f"at most {euros(limit)}",
-        )
-
-
 @app.command("list")
 def list_(context: typer.Context) -> None:
     """Your access: what is paid, used and left."""
     here = session(context)
     held = purchase.accesses(here.chain, here.address)
-    slugs = _slugs(here, {access.asset_id for access in held})
+    assets = {access.asset_id for access in held}
+    slugs = names_of(here.chain, here.store, assets, here.output.say).datasets
     rows: list[dict[str, Any]] = [
         {
             "asset": str(access.asset_id),
@@ -96,20 +89,6 @@ def _cells(row: dict[str, Any]) -> tuple[object, ...]:
     name = row["slug"] or row["asset"]
     ended = "yes" if row["ended"] else "no"
     return name, short(row["provider"]), row["paid"], row["opened"], row["unused"], ended
-
-
-def _slugs(here: Session, tokens: set[int]) -> dict[int, str]:
-    """The names of datasets; access is there also where a listing is not."""
-    found: dict[int, str] = {}
-    for token in tokens:
-        try:
-            found[token] = listing_of(here.chain, here.store, token).slug
-        except UnavailableError as error:
-            here.output.say(f"ids instead of names: {error}")
-            break
-        except SteelyardError:
-            continue
-    return found
 
 
 @app.command()

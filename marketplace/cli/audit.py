@@ -10,8 +10,9 @@ from rich.text import Text
 
 from marketplace.cli.happened import in_words
 from marketplace.cli.output import clean, short, table_or
-from marketplace.cli.session import Session, parse_job_id, session
+from marketplace.cli.session import Session, session
 from marketplace.core.audit import Check
+from marketplace.core.ids import parse_digest
 from marketplace.core.scope import Subject
 from marketplace.lookup import resolve
 from marketplace.verify import trace as trace_events
@@ -48,7 +49,7 @@ def _subject(here: Session, about: str) -> Subject:
     if about == "all":
         return None
     if about.startswith("0x"):
-        return parse_job_id(about)
+        return parse_digest(about, "job id")
     return resolve(here.chain, here.store, about)
 
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from marketplace import bonds
-from marketplace.cli.session import parse_euros, session
-from marketplace.core.readable import euros, instant
+from marketplace.cli.session import session
+from marketplace.core.readable import euros, instant, parse_euros
 
 app = typer.Typer(help="What a provider pledges for its node: buyers get it where the node fails them.")
 

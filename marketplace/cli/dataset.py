@@ -6,27 +6,30 @@ from typing import Annotated, Any
 
 import typer
 
-from marketplace.cli.offers import conditions, described, offer_table, others, parse_digest, to_json
+from marketplace.browse import search
+from marketplace.cli.offers import conditions, described, offer_table, others, to_json
 from marketplace.cli.orderable import orderables
 from marketplace.cli.output import short, table_or
 from marketplace.cli.session import Session, session
-from marketplace.core.dataset import Listing
+from marketplace.core.dataset import Environment, Listing
 from marketplace.core.eip712 import ZERO_ADDRESS
-from marketplace.core.ids import Status
+from marketplace.core.environments import named
+from marketplace.core.ids import Status, parse_digest
 from marketplace.core.terms import Purpose, Terms
-from marketplace.errors import InputError, RefusedError, SteelyardError, UnavailableError
-from marketplace.hub import HubClient
+from marketplace.errors import InputError, RefusedError
+from marketplace.hub import HubClient, printable
 from marketplace.lookup import (
     Standing,
     did_of,
     listing_of,
     offers_for,
-    published_datasets,
     resolve,
     terms_of,
 )
 
 Own = Annotated[str, typer.Argument(help="id, DID or slug of yours")]
+
+_MOST_PACKAGES = 40
 
 app = typer.Typer(help="Datasets: find, read; with a node, publish and offer.", no_args_is_help=True)
 
@@ -56,20 +59,8 @@ def _after_list(found: list[dict[str, Any]], query: str) -> str:
 
 
 def _from_chain(here: Session, query: str) -> list[dict[str, Any]]:
-    words, store = query.lower().split(), here.store
-    found = []
-    for token, owner in published_datasets(here.chain):
-        try:
-            listing = listing_of(here.chain, store, token)
-        except UnavailableError:
-            raise  # a store that is away is no empty market
-        except SteelyardError as error:
-            here.output.say(f"left out {token}: {error}")
-            continue
-        text = " ".join((listing.slug, listing.name, listing.description, *listing.keywords)).lower()
-        if all(word in text for word in words):
-            found.append({"id": str(token), "owner": owner, **_brief(listing)})
-    return found
+    found = search(here.chain, here.store, query, say=here.output.say)
+    return [{"id": str(one.token), "owner": one.publisher, **_brief(one.listing)} for one in found]
 
 
 def _brief(listing: Listing) -> dict[str, Any]:
@@ -86,7 +77,7 @@ def show(
 ) -> None:
     """One dataset: what it is, what `access buy` would buy and on which terms, its other offers."""
     here = session(context)
-    digest = parse_digest(offer)
+    digest = None if offer is None else parse_digest(offer, "offer's digest")
     token = resolve(here.chain, here.store, asset, say=here.output.say)
     listing = listing_of(here.chain, here.store, token)
     buyer = _buyer(here)
@@ -145,7 +136,15 @@ def _about(here: Session, token: int, listing: Listing) -> list[str]:
         f"{listing.rows} rows; columns: "
         + ", ".join(f"{column.name} ({column.kind})" for column in listing.columns),
         "personal data: " + ("yes" if listing.personal_data else "none declared"),
+        *(_environment(one) for one in listing.environments),
     ]
+
+
+def _environment(one: Environment) -> str:
+    """What algorithms can import there; `--json` has the whole list."""
+    shown = ", ".join(printable(package, 80) for package in one.packages[:_MOST_PACKAGES])
+    rest = len(one.packages) - _MOST_PACKAGES
+    return f"environment {named([one])}: {shown}" + (f" and {rest} more" if rest > 0 else "")
 
 
 def _purposes(terms: Terms | None) -> list[str]:

@@ -9,11 +9,11 @@ import typer
 from marketplace import disputes
 from marketplace.chain.client import Sent
 from marketplace.cli.job import JobId, app
-from marketplace.cli.session import Session, parse_job_id, session
+from marketplace.cli.session import Session, session
 from marketplace.core.events import JobDisputed
+from marketplace.core.ids import parse_digest
 from marketplace.core.job import Ground, Ruling
 from marketplace.core.readable import euros, instant
-from marketplace.lookup import job_opened, offer_of, request_of
 
 __all__ = ["app"]
 
@@ -30,7 +30,7 @@ def dispute(
 ) -> None:
     """Dispute a result or a fault within its window; you stake the market's challenge bond."""
     here = session(context)
-    case = _case(here, job)
+    case = disputes.case_of(here.chain, here.store, parse_digest(job, "job id"))
     stake = here.chain.deployment.limits.challenge_bond
     here.output.step(f"staking {euros(stake)}")
     chosen = Ground[ground]
@@ -62,21 +62,16 @@ def resolve(
 ) -> None:
     """Judge a disputed job, as the arbiter or verifier that its offer names."""
     here = session(context)
-    case = _case(here, job)
+    case = disputes.case_of(here.chain, here.store, parse_digest(job, "job id"))
     sent = disputes.resolve(here.chain, here.store, here.account, case, Ruling[ruling], words)
     _resolved(here, job, sent)
 
 
 def _resolved(here: Session, job: str, sent: Sent) -> None:
-    state = here.chain.job(parse_job_id(job)).state.name
+    state = here.chain.job(parse_digest(job, "job id")).state.name
     fee = here.chain.deployment.limits.judge_fee
     here.output.result(
         {"job": job, "state": state, "fee": fee, "transaction": sent.transaction, "gas": sent.gas_used},
         [f"the job is {state}; {euros(fee)} are credited to you"],
         then="steelyard earnings withdraw",
     )
-
-
-def _case(here: Session, job: str) -> disputes.Case:
-    request = request_of(job_opened(here.chain, parse_job_id(job)))
-    return disputes.Case(request, offer_of(here.chain, here.store, request.offer_digest).offer)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from marketplace import jobs, purchase, results, settlement
 from marketplace.chain.client import Sent
 from marketplace.cli.output import short, table_or
-from marketplace.cli.session import Session, parse_job_id, parse_parameters, session
-from marketplace.cli.watching import ANSWERED, watch_job
+from marketplace.cli.session import Session, parse_parameters, session
 from marketplace.core.dataset import Listing
-from marketplace.core.job import Request, State
-from marketplace.core.policy import Context, Deny, evaluate
+from marketplace.core.ids import parse_digest
+from marketplace.core.job import END_STATES, Request, State
 from marketplace.core.terms import Purpose
 from marketplace.errors import RefusedError
-from marketplace.lookup import did_of, job_opened, listing_of, offer_of, request_of, resolve, terms_of
+from marketplace.lookup import job_opened, listing_of, request_of, resolve
+from marketplace.watching import ANSWERED, Seen, watch_job
 
 app = typer.Typer(help="Jobs on other people's data.", no_args_is_help=True)
 
@@ -43,7 +44,18 @@ def start(
     access = purchase.usable_access(here.chain, here.address, token)
     listing = listing_of(here.chain, here.store, token)
     chosen = _algorithm(here, listing, algorithm)
-    _require_permitted(here, token, access, chosen, declared)
+    waits = jobs.require_permitted(
+        here.chain,
+        here.store,
+        asset=token,
+        offer_digest=access.offer_digest,
+        grant=access.grant,
+        buyer=here.address,
+        algorithm=chosen,
+        purpose=declared,
+    )
+    if waits:
+        here.output.step("the owner must approve this algorithm before it runs")
     here.output.step(f"sealing the order for {chosen.parsed.manifest.name}")
     order = jobs.start(
         here.chain,
@@ -71,32 +83,6 @@ def start(
     )
 
 
-def _require_permitted(
-    here: Session, token: int, access: purchase.Access, chosen: jobs.Algorithm, declared: Purpose
-) -> None:
-    """Judges as the node will, before a use is spent on a rejection. The node judges all the same."""
-    grant = access.grant
-    context = Context(
-        asset=str(did_of(here.chain, token)),
-        purpose=str(declared),
-        buyer=here.address,
-        algorithm=chosen.digest,
-        at=here.chain.block_time(),
-        use_index=grant.jobs_opened,
-        max_uses=grant.jobs_paid,
-        expires_at=(grant.last_day + 1) * 86_400,
-    )
-    offer = offer_of(here.chain, here.store, access.offer_digest).offer
-    judgement = evaluate(terms_of(here.store, offer), context)
-    if isinstance(judgement, Deny):
-        raise RefusedError(
-            f"the terms do not permit this job: {judgement.reason}",
-            do=f"steelyard dataset show {token} --offer 0x{access.offer_digest.hex()}",
-        )
-    if judgement.needs_approval:
-        here.output.step("the owner must approve this algorithm before it runs")
-
-
 def _algorithm(here: Session, listing: Listing, name: str) -> jobs.Algorithm:
     if "/" in name:
         return jobs.own_algorithm(Path(name))
@@ -121,7 +107,7 @@ def list_(context: typer.Context) -> None:
 def status(context: typer.Context, job: JobId) -> None:
     """Where a job stands, and why."""
     here = session(context)
-    found = results.status(here.chain, here.store, parse_job_id(job))
+    found = results.status(here.chain, here.store, parse_digest(job, "job id"))
     here.output.result(_status_json(found), [_said(found)], then=_after(found, job))
 
 
@@ -167,10 +153,10 @@ def watch(context: typer.Context, job: JobId) -> None:
     Shows live progress where a hub is set, else the chain's states.
     """
     here = session(context)
-    job_id = parse_job_id(job)
-    for seen in watch_job(here, job_id, until_end=False):
-        if seen.live or State[seen.state] not in ANSWERED:
-            here.output.event(seen.to_json(), seen.line)
+    job_id = parse_digest(job, "job id")
+    for seen in _watched(here, job_id, ANSWERED):
+        if seen.state not in ANSWERED:
+            here.output.event(seen.to_json(), str(seen))
     found = results.status(here.chain, here.store, job_id)
     last = {"source": "chain", "state": found.job.state.name, "note": found.note}
     here.output.result(last, [f"state on chain: {_said(found)}"], then=_after(found, job))
@@ -182,19 +168,28 @@ def watch(context: typer.Context, job: JobId) -> None:
 def wait(
     context: typer.Context,
     job: JobId,
-    end: Annotated[
-        bool, typer.Option(help="until money has moved, not only until an answer is there")
-    ] = False,
+    until: Annotated[
+        Literal["submitted", "ended"], typer.Option("--for", help="an answer, or that money has moved too")
+    ] = "submitted",
+    timeout: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="give up after so long; default never")
+    ] = None,
 ) -> None:
-    """Wait quietly until a job has an answer; exit code 1 where it has no result."""
+    """Wait until a job is submitted or has ended; exit code 1 where it has no result or the time ran out."""
     here = session(context)
-    job_id = parse_job_id(job)
-    for seen in watch_job(here, job_id, until_end=end):
-        here.output.step(seen.line)
+    job_id = parse_digest(job, "job id")
+    for seen in _watched(here, job_id, END_STATES if until == "ended" else ANSWERED, timeout):
+        here.output.step(str(seen))
     found = results.status(here.chain, here.store, job_id)
     here.output.result(_status_json(found), [_said(found)], then=_after(found, job))
     if found.job.state not in _WITH_RESULT:
         raise typer.Exit(1)
+
+
+def _watched(
+    here: Session, job_id: bytes, until: frozenset[State], timeout: float | None = None
+) -> Iterator[Seen]:
+    return watch_job(here.chain, job_id, hub=here.settings.hub, until=until, timeout=timeout)
 
 
 @app.command()
@@ -203,7 +198,7 @@ def result(
 ) -> None:
     """Open a job's result with the key that this home made for it; every digest is checked."""
     here = session(context)
-    opened = results.open_result(here.chain, here.store, here.keyring, parse_job_id(job))
+    opened = results.open_result(here.chain, here.store, here.keyring, parse_digest(job, "job id"))
     written = results.write_files(opened.files, to)
     here.output.result(
         {"job": job, "folder": str(to), "files": [str(path.relative_to(to)) for path in written]},
@@ -213,7 +208,7 @@ def result(
 
 
 def _after_result(here: Session, job: str) -> str:
-    if here.chain.job(parse_job_id(job)).state is not State.settled:
+    if here.chain.job(parse_digest(job, "job id")).state is not State.settled:
         return f"steelyard job accept {job}"
     if settlement.registered_model(here.chain, _request(here, job)) is None:
         return f"steelyard model register {job} --name NAME"
@@ -231,10 +226,11 @@ def accept(context: typer.Context, job: JobId) -> None:
 def finalise(context: typer.Context, job: JobId) -> None:
     """Settle a job whose window is over; anyone may."""
     here = session(context)
-    sent = settlement.finalise(here.chain, here.account, [parse_job_id(job)])
+    sent = settlement.finalise(here.chain, here.account, [parse_digest(job, "job id")])
     if not sent.events:
         raise RefusedError(
-            "the window is not over, or the job has ended", got=here.chain.job(parse_job_id(job)).state.name
+            "the window is not over, or the job has ended",
+            got=here.chain.job(parse_digest(job, "job id")).state.name,
         )
     _settled(here, job, sent)
 
@@ -247,14 +243,14 @@ def expire(context: typer.Context, job: JobId) -> None:
 
 
 def _request(here: Session, job: str) -> Request:
-    return request_of(job_opened(here.chain, parse_job_id(job)))
+    return request_of(job_opened(here.chain, parse_digest(job, "job id")))
 
 
 def _settled(here: Session, job: str, sent: Sent) -> None:
-    state = here.chain.job(parse_job_id(job)).state.name
+    state = here.chain.job(parse_digest(job, "job id")).state.name
     here.output.result(
         {"job": job, "state": state, "transaction": sent.transaction, "gas": sent.gas_used},
-        [f"job {short(parse_job_id(job))} is {state}"],
+        [f"job {short(parse_digest(job, 'job id'))} is {state}"],
         then=f"steelyard model register {job} --name NAME"
         if state == "settled"
         else "steelyard earnings withdraw",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from rich.table import Table
@@ -13,24 +12,7 @@ from marketplace.core.offer import Offer
 from marketplace.core.policy import describe
 from marketplace.core.readable import euros, instant
 from marketplace.core.terms import Terms
-from marketplace.errors import InputError
 from marketplace.lookup import NEEDS_ROLE, Standing, cheapest, offer_named
-
-_DIGEST = re.compile(r"0x[0-9a-fA-F]{64}")
-
-
-def parse_digest(text: str | None) -> bytes | None:
-    """The 32 bytes of an offer's digest. Raises InputError for anything but a whole one."""
-    if text is None:
-        return None
-    if not _DIGEST.fullmatch(text):
-        raise InputError(
-            "not an offer's digest",
-            got=text,
-            expected="0x and 64 hex digits",
-            do="`steelyard dataset show` names whole digests.",
-        )
-    return bytes.fromhex(text[2:])
 
 
 def to_json(found: Standing) -> dict[str, Any]:

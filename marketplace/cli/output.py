@@ -39,7 +39,7 @@ class Output:
             self._err.print(_line(text))
 
     def result(
-        self, value: dict[str, Any], lines: Iterable[str | Table] = (), *, then: str | None = None
+        self, value: dict[str, Any], lines: Iterable[str | Text | Table] = (), *, then: str | None = None
     ) -> None:
         """The result: `value` as JSON, or `lines` for people, with the next command at the end."""
         if self.as_json:
@@ -51,6 +51,11 @@ class Output:
             self._out.print(_line(line) if isinstance(line, str) else line)
         if then:
             self._out.print(Text(f"next: {then}", style="bold"))
+
+    def text(self, text: str) -> None:
+        """A whole document on stdout, as it is; for people and pipes."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
     def event(self, value: dict[str, Any], line: str | Text) -> None:
         """One of many results, as it comes: a line of JSON, or of text."""

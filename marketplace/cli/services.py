@@ -12,16 +12,21 @@ from typing import Annotated
 import typer
 from eth_account import Account
 
+from marketplace.accounts.reach import parse_network
+from marketplace.api.doors import parse_origin
 from marketplace.api.gateway import QUOTA, create_app
 from marketplace.api.hub import serve
 from marketplace.api.serving import serve_app
+from marketplace.api.sponsor import Allowance
 from marketplace.chain.deploy import Powers, deploy
 from marketplace.chain.deployment import Deployment, require_same_chain
 from marketplace.chain.embedded import EmbeddedChain
 from marketplace.cli.output import Output
-from marketplace.cli.session import parse_euros, session
+from marketplace.cli.session import session
 from marketplace.core.eip712 import parse_address
+from marketplace.core.ids import role_id
 from marketplace.core.limits import Limits
+from marketplace.core.readable import parse_euros
 from marketplace.storage.disk import write_atomically
 
 chain_app = typer.Typer(help="A development chain.", no_args_is_help=True)
@@ -98,10 +103,40 @@ def run_gateway(
 
 
 @hub_app.command("run")
-def run_hub(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
-    """Serve the catalogue, filled from chain and shared store; it holds nobody's key and cannot trade."""
+def run_hub(
+    context: typer.Context,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    public_url: Annotated[
+        str, typer.Option(help="where others reach it, as https://hub.example: signing in is bound to it")
+    ] = "",
+    webhooks_to: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="private network that webhooks may go to, http too, as 127.0.0.0/8; may be repeated"
+        ),
+    ] = None,
+    sponsor: Annotated[
+        str,
+        typer.Option(help="wallet of this home that pays the gas of buyers without coin: all that it holds"),
+    ] = "",
+    sponsor_role: Annotated[str, typer.Option(help="pay for accounts with this accreditation alone")] = "",
+    sponsor_calls: Annotated[
+        int, typer.Option(min=1, help="calls that are paid in a day, of all buyers")
+    ] = 1_000,
+) -> None:
+    """Serve the catalogue, filled from chain and shared store; it cannot trade for anybody."""
     here = session(context)
-    serve(here.settings, host, port, ready=lambda url: _ready(here.output, "hub", url))
+    allowance = Allowance(of_all=sponsor_calls, role=role_id(sponsor_role) if sponsor_role else None)
+    serve(
+        here.settings,
+        host,
+        port,
+        ready=lambda url: _ready(here.output, "hub", url),
+        public_url=parse_origin(public_url) if public_url else "",
+        webhooks_to=tuple(map(parse_network, webhooks_to or [])),
+        sponsored=(here.keyring.wallet(sponsor), allowance) if sponsor else None,
+    )
 
 
 def _ready(output: Output, what: str, url: str, **more: str) -> None:

@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator
 from marketplace.core import schemas
 from marketplace.core.canonical import MAX_DOCUMENT, JsonValue, canonical, parse_canonical, sha256
 from marketplace.core.cid import Cid
+from marketplace.core.environments import WantedEnvironment, named
 from marketplace.core.exact import brief, require_exact
 from marketplace.core.ids import Did, Kind, kind_of
 from marketplace.core.listing_parts import (
@@ -30,11 +31,14 @@ from marketplace.core.listing_parts import (
     ListedAlgorithm,
     Responsible,
     TableFormat,
+    check_environments,
     environment_digest,
+    environments_json,
+    read_environments,
     read_ipfs,
 )
 from marketplace.core.text import check_line, check_slug, check_text, check_url
-from marketplace.errors import InputError
+from marketplace.errors import InputError, RefusedError
 
 __all__ = [
     "MAX_COLUMNS",
@@ -65,6 +69,7 @@ class Listing:
     """What the market is told about one dataset.
 
     licence: an SPDX id (as CC-BY-4.0; its form is checked, not that it exists) or a URL. version: as 1.0.0.
+    environments: what the node offered to algorithms when this was listed, at least one.
     header: the block of the sealed envelope's header. terms: the block of the ODRL terms. rows: at least 1.
     personal_data: whether anyone can be identified; if so, `responsible.sensitive` says by what.
     Raises InputError naming the field that does not fit.
@@ -83,7 +88,7 @@ class Listing:
     format: TableFormat
     rows: int
     columns: tuple[Column, ...]
-    environment: Environment
+    environments: tuple[Environment, ...]
     personal_data: bool
     algorithms: tuple[ListedAlgorithm, ...] = ()
     keywords: tuple[str, ...] = ()
@@ -102,6 +107,7 @@ class Listing:
         _check_blocks(header=self.header, terms=self.terms)
         _check_table(self.rows, self.columns)
         _check_algorithms(self.algorithms)
+        check_environments(self.environments)
         _check_personal(self.personal_data, self.responsible)
 
     @property
@@ -112,6 +118,16 @@ class Listing:
     @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
+
+    def require_environment(self, wanted: WantedEnvironment) -> None:
+        """Raises RefusedError where the node offers no such environment."""
+        if not any(map(wanted.fits, self.environments)):
+            raise RefusedError(
+                "the dataset's node does not offer the environment that the algorithm needs",
+                got=wanted,
+                expected=named(self.environments),
+                do="Name one of these in algorithm.toml, or ask the provider for it.",
+            )
 
     @property
     def digest(self) -> bytes:
@@ -144,7 +160,7 @@ class Listing:
             "distribution": [self._sealed(), self._table()],
             "recordSet": [self._record_set()],
             "steelyard:algorithm": [algorithm.to_json() for algorithm in self.algorithms],
-            "steelyard:environment": self.environment.to_json(),
+            "steelyard:environment": environments_json(self.environments),
             "steelyard:personalData": self.personal_data,
             **responsible,
         }
@@ -300,7 +316,7 @@ def _read(document: Any) -> Listing:
         format=TableFormat(table["name"].removeprefix("table.")),
         rows=int(record_set["steelyard:rows"]),
         columns=tuple(Column.of_json(one) for one in record_set["field"]),
-        environment=Environment.of_json(document["steelyard:environment"]),
+        environments=read_environments(document["steelyard:environment"]),
         personal_data=document["steelyard:personalData"],
         algorithms=tuple(ListedAlgorithm.of_json(one) for one in document["steelyard:algorithm"]),
         keywords=tuple(document.get("keywords", ())),

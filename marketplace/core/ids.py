@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Self
+from typing import Literal, Self
 
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
@@ -15,6 +15,11 @@ from marketplace.core.eip712 import parse_address
 from marketplace.errors import InputError
 
 _DID = re.compile(r"did:steelyard:([1-9][0-9]{0,18}):(0x[0-9a-fA-F]{40}):([1-9][0-9]{0,77})")
+_DIGEST = re.compile(r"0x[0-9a-fA-F]{64}")
+_WHERE = {
+    "job id": "`steelyard job list` shows yours.",
+    "offer's digest": "`steelyard dataset show` names whole digests.",
+}
 
 
 class Kind(IntEnum):
@@ -50,6 +55,16 @@ def kind_of(token: int) -> Kind:
         return Kind(token >> 248)
     except ValueError:
         raise InputError("not an asset id", got=token, expected="an id whose top byte is 1, 2 or 3") from None
+
+
+def parse_digest(text: str, what: Literal["job id", "offer's digest"]) -> bytes:
+    """The 32 bytes that a person writes as 0x and 64 hex digits. Raises InputError that says where to find one."""
+    if not _DIGEST.fullmatch(text):
+        article = "an" if what[0] in "aeiou" else "a"
+        raise InputError(
+            f"not {article} {what}", got=text[:80], expected="0x and 64 hex digits", do=_WHERE[what]
+        )
+    return bytes.fromhex(text[2:])
 
 
 @dataclass(frozen=True)

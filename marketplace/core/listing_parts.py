@@ -13,6 +13,7 @@ from typing import Any
 
 from marketplace.core.canonical import JsonValue, sha256
 from marketplace.core.cid import Cid
+from marketplace.core.environments import MAX_ENVIRONMENTS
 from marketplace.core.exact import brief
 from marketplace.core.text import check_line, check_slug, check_text, check_texts, check_url
 from marketplace.errors import InputError
@@ -160,6 +161,28 @@ class Environment:
     def of_json(cls, value: Any) -> Environment:
         """From an environment that fits the schema."""
         return cls(value["name"], tuple(value["steelyard:package"]))
+
+
+def check_environments(environments: tuple[Environment, ...]) -> None:
+    """Raises InputError unless there are 1 to 16, none twice."""
+    names = {(one.name, one.digest) for one in environments}
+    if not 1 <= len(environments) <= MAX_ENVIRONMENTS or len(names) != len(environments):
+        raise InputError(
+            "the environments do not fit",
+            got=len(environments),
+            expected=f"1 to {MAX_ENVIRONMENTS}, each once",
+        )
+
+
+def environments_json(environments: tuple[Environment, ...]) -> JsonValue:
+    """One stands alone, several in a list: to readers of JSON-LD both are the same."""
+    found: list[JsonValue] = [one.to_json() for one in environments]
+    return found[0] if len(found) == 1 else found
+
+
+def read_environments(value: Any) -> tuple[Environment, ...]:
+    """From what fits the schema."""
+    return tuple(map(Environment.of_json, value if isinstance(value, list) else [value]))
 
 
 def environment_digest(packages: Iterable[str]) -> bytes:

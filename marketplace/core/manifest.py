@@ -6,7 +6,7 @@ version = "1.0.0"
 description = "..."
 entrypoint = "algorithm.py"
 mode = "single"
-environment = "python-ml"
+environment = "python-ml"  # or "python-ml@1f2e3d4c5b6a": that list of packages and no other
 
 [limits]
 memory_bytes = 2147483648
@@ -33,6 +33,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from marketplace.core.environments import WantedEnvironment
 from marketplace.core.parameters import ParameterSchema, plain_json
 from marketplace.errors import InputError
 
@@ -50,12 +51,6 @@ class Mode(StrEnum):
     """How an algorithm takes part: `single` runs once, beside one dataset."""
 
     SINGLE = "single"
-
-
-class Environment(StrEnum):
-    """The interpreter and packages that a node offers inside its sandbox."""
-
-    PYTHON_ML = "python-ml"
 
 
 class Format(StrEnum):
@@ -109,7 +104,7 @@ class Manifest:
     description: str
     entrypoint: str
     mode: Mode
-    environment: Environment
+    environment: WantedEnvironment
     outputs: tuple[Output, ...]
     limits: Limits
     parameters: ParameterSchema
@@ -130,7 +125,7 @@ class Manifest:
                 "entrypoint", _ENTRYPOINT, "the name of a file in the bundle", longest=100
             ),
             mode=Mode(table.choice("mode", Mode)),
-            environment=Environment(table.choice("environment", Environment)),
+            environment=WantedEnvironment.parse(table.text("environment", longest=200)),
             outputs=_outputs(table.get("outputs")),
             limits=_limits(table.get("limits", {})),
             parameters=ParameterSchema(table.get("parameters", {"type": "object", "properties": {}})),

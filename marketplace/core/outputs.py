@@ -233,7 +233,6 @@ def job_claims(ledger: Ledger, job_id: bytes, listing: Listing | None) -> Iterat
     if record.receipt is None:
         return
     receipt = record.receipt.receipt
-    environment = listing.environment.digest if listing else b""
     yield claimed("key", subject, "the delivered key opens the output, as only the buyer can tell")
     yield claimed(
         "run",
@@ -242,8 +241,7 @@ def job_claims(ledger: Ledger, job_id: bytes, listing: Listing | None) -> Iterat
         got=receipt.output_digest,
     )
     yield claimed("purpose", subject, "the buyer's purpose is in the sealed spec", got=record.request.spec)
-    says = "digest of the packages that the node ran; expected is the listing's"
-    yield claimed("environment", subject, says, expected=environment, got=receipt.environment_digest)
+    yield _environment_claim(subject, receipt.environment_digest, listing)
     yield claimed("isolation", subject, "what the sandbox reached, in bits", got=f"{receipt.isolation:#010b}")
     opened, submitted = ledger.time_of(record.opened), ledger.time_of(record.receipt.at)
     yield claimed(
@@ -252,4 +250,15 @@ def job_claims(ledger: Ledger, job_id: bytes, listing: Listing | None) -> Iterat
         "start and finish; expected is between the job's opening and its receipt",
         expected=f"{opened} to {submitted}",
         got=f"{receipt.started_at} to {receipt.finished_at}",
+    )
+
+
+def _environment_claim(subject: str, ran: bytes, listing: Listing | None) -> Check:
+    """Which list of packages the node says that it ran: one that the listing offered, or one that it built since."""
+    offered = listing.environments if listing else ()
+    name = next((one.name for one in offered if one.digest == ran), None)
+    says = f"it is the listed {name}" if name else "it is none of the listing's: built since, or another one"
+    digests = ", ".join("0x" + one.digest.hex() for one in offered)
+    return claimed(
+        "environment", subject, f"digest of the packages that the node ran; {says}", expected=digests, got=ran
     )

@@ -79,9 +79,13 @@ class ParameterSchema:
             raise _explain(error)
         return dict(values)
 
+    def named_columns(self, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """(parameter, column) for every value of `format = "column"`; in a list as `features[0]`."""
+        return list(_named_columns(self.schema, values, ""))
+
     def check_columns(self, values: Mapping[str, Any], columns: Sequence[str]) -> None:
         """Raises InputError where a parameter of `format = "column"` names none of a dataset's columns."""
-        for where, name in _named_columns(self.schema, values, ""):
+        for where, name in self.named_columns(values):
             if name not in columns:
                 more = ", ..." if len(columns) > _COLUMNS_SHOWN else ""
                 raise InputError(

@@ -15,18 +15,19 @@ from marketplace.errors import FullError, UnavailableError
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     """Put `data` where `path` is, in place of what was there; missing folders are made.
 
-    It is on the disk when this returns. Raises UnavailableError if it cannot be written; `path` is then as it was.
+    mode: of the file, less the umask. It is on the disk when this returns. Raises UnavailableError if it cannot be
+    written; `path` is then as it was.
     """
     partial = path.parent / f".{secrets.token_hex(8)}.partial"
     try:
         try:
-            _write_through(partial, data)
+            _write_through(partial, data, mode)
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_through(partial, data)
+            _write_through(partial, data, mode)
         try:
             partial.replace(path)
         except BaseException:
@@ -66,9 +67,10 @@ def disk_error(what: str, error: OSError) -> UnavailableError:
     return UnavailableError(what, got=got, do="Check the path and its permissions, then try again.")
 
 
-def _write_through(path: Path, data: bytes) -> None:
+def _write_through(path: Path, data: bytes, mode: int) -> None:
     """Effect: a new file that is on the disk, or none."""
-    with path.open("xb", buffering=0) as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, mode), "wb", buffering=0) as file:
         try:
             rest = memoryview(data)
             while rest:

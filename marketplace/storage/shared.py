@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 SharedStore: TypeAlias = "GatewayStore | KuboStore"
 
 
+def host_of(ipfs: str) -> str:
+    """Host and port of an IPFS daemon's RPC, which may be shown. Raises InputError where the address does not fit."""
+    from marketplace.storage.kubo_wire import Address  # as below
+
+    return Address.parse(ipfs).host
+
+
 def open_store(settings: Settings) -> SharedStore:
     """The shared store, to be closed. Raises InputError where the address of neither fits."""
     if not settings.ipfs:

@@ -10,10 +10,14 @@ import httpx
 import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from sqlalchemy import Connection
 
+from marketplace.accounts.database import AccountsDatabase
+from marketplace.accounts.reach import Reach
 from marketplace.api.hub import Hub, create_app
-from marketplace.catalogue.apply import append
-from marketplace.catalogue.schema import Database
+from marketplace.catalogue.apply import append, roll_back
+from marketplace.catalogue.rows import Cursor
+from marketplace.catalogue.schema import Database, put
 from marketplace.chain.contracts import CONTRACTS
 from marketplace.chain.deployment import Deployment
 from marketplace.core.eip712 import Domain
@@ -43,8 +47,9 @@ DEPLOYMENT = Deployment(
 DOMAIN = Domain(DEPLOYMENT.chain_id, DEPLOYMENT.market)
 
 
-def at(block: int, index: int = 0) -> Position:
-    return Position(block, index, block.to_bytes(32), index.to_bytes(32))
+def at(block: int, index: int = 0, *, fork: int = 0) -> Position:
+    """fork: another one gives the block another hash."""
+    return Position(block, index, bytes([fork]) + block.to_bytes(7) + bytes(24), index.to_bytes(32))
 
 
 def story() -> list[Event]:
@@ -70,6 +75,10 @@ def story() -> list[Event]:
     ]
 
 
+def _read_to(connection: Connection, block: int) -> None:
+    put(connection, [Cursor(0, DEPLOYMENT.digest, block, block.to_bytes(32))])
+
+
 @dataclass
 class RunningHub:
     """A hub that answers at `url`."""
@@ -82,13 +91,22 @@ class RunningHub:
         """What the indexer does with new events."""
         with self.hub.database.write() as connection:
             append(connection, events)
+            _read_to(connection, max((event.at.block for event in events), default=4))
+        self.hub.pulse.beat()
+
+    def take_back(self, fork: int, *instead: Event) -> None:
+        """A reorganisation: everything above block `fork` goes, and what comes instead is read to block 9."""
+        with self.hub.database.write() as connection:
+            roll_back(connection, fork)
+            append(connection, instead)
+            _read_to(connection, 9)
         self.hub.pulse.beat()
 
     def post(
         self, *, sequence: int = 1, stage: str = "training", by: LocalAccount = NODE, job: bytes = JOB
     ) -> httpx.Response:
         progress = Progress(job, sequence, stage, 1, 5)
-        return self.client.post(f"/jobs/0x{job.hex()}/progress", json=signed(progress, by))
+        return self.client.post(f"/v1/jobs/0x{job.hex()}/progress", json=signed(progress, by))
 
 
 def signed(progress: Progress, by: LocalAccount, domain: Domain = DOMAIN) -> dict[str, object]:
@@ -98,20 +116,36 @@ def signed(progress: Progress, by: LocalAccount, domain: Domain = DOMAIN) -> dic
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    yield from _running(tmp_path_factory.mktemp("hub"))
+    yield from opened_hub(tmp_path_factory.mktemp("hub"))
 
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[RunningHub]:
     """As `running`, for one test alone."""
-    yield from _running(tmp_path)
+    yield from opened_hub(tmp_path)
 
 
-def _running(folder: Path) -> Iterator[RunningHub]:
-    hub = Hub(Database(folder / "hub.db"), DEPLOYMENT)
+def opened_hub(folder: Path, *, reach: Reach | None = None) -> Iterator[RunningHub]:
+    """A hub over HTTP with the story in it; its files are in `folder`."""
+    hub = hub_in(folder, reach=reach)
     with hub.database.write() as connection:
         append(connection, story())
     with served(create_app(hub)) as url, httpx.Client(base_url=url, timeout=20, trust_env=False) as client:
-        yield RunningHub(url, hub, client)
-        hub.pulse.close()  # open streams end, so that the server can
+        found = RunningHub(url, hub, client)
+        found.add()
+        yield found
+        hub.close()  # open streams end, so that the server can
     hub.database.close()
+    hub.accounts.close()
+
+
+def hub_in(folder: Path, *, reach: Reach | None = None) -> Hub:
+    """An empty hub; a block's time is 1,000 seconds and its number, and no contract signs anything."""
+    return Hub(
+        Database(folder / "hub.db"),
+        DEPLOYMENT,
+        AccountsDatabase(folder / "hub-accounts.db"),
+        lambda block: 1_000 + block,
+        lambda signer, digest, signature: False,
+        reach=reach or Reach(),
+    )

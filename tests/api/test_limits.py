@@ -87,7 +87,7 @@ def test_requests_beyond_the_rate_are_refused_in_our_form_with_a_time_to_come_ba
     refused = [answer for answer in answers if answer.status_code == 429]
     assert len(refused) >= 6  # whatever it says about whom it asks for
     assert refused[0].headers["retry-after"] == "1"
-    assert refused[0].json()["error"] == "TooManyError"
+    assert refused[0].json()["type"] == "urn:steelyard:problem:too-many"
     transport = httpx.HTTPTransport(local_address="127.0.0.2")
     with httpx.Client(base_url=slow_gateway, transport=transport, trust_env=False) as other:
         assert other.get("/health").status_code == 200
@@ -139,7 +139,7 @@ def test_a_gateway_is_full_when_its_quota_is_used_up_and_still_gives(tmp_path: P
         store.put(*block(0))  # what is there takes no room
         assert store.get(block(2)[0]) == block(2)[1]
         answer = httpx.put(f"{url}/ipfs/{block(4)[0]}", content=block(4)[1], trust_env=False)
-        assert (answer.status_code, answer.json()["error"]) == (507, "FullError")
+        assert (answer.status_code, answer.json()["type"]) == (507, "urn:steelyard:problem:full")
     with (
         served(create_app(tmp_path, quota=3 * 4_096)) as url,
         GatewayStore(url) as store,
@@ -150,7 +150,7 @@ def test_a_gateway_is_full_when_its_quota_is_used_up_and_still_gives(tmp_path: P
 
 def test_streams_of_one_client_are_counted(fresh: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("marketplace.api.stream.MAX_PER_CLIENT", 2)
-    path = f"/jobs/{JOB_TEXT}/events"
+    path = f"/v1/jobs/{JOB_TEXT}/events"
     with fresh.client.stream("GET", path), fresh.client.stream("GET", path):
         full = fresh.client.get(path)
         assert (full.status_code, full.json()["what"]) == (429, "too many streams of one client")

@@ -22,7 +22,7 @@ from .conftest import BUYER, DEPLOYMENT, DOMAIN, JOB, JOB_TEXT, NODE, PROVIDER, 
 
 def events(hub: RunningHub) -> Iterator[tuple[str, dict[str, object]]]:
     """The job's stream, as (event, data)."""
-    with hub.client.stream("GET", f"/jobs/{JOB_TEXT}/events") as answer:
+    with hub.client.stream("GET", f"/v1/jobs/{JOB_TEXT}/events") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         name = ""
         for line in answer.iter_lines():
@@ -35,7 +35,7 @@ def events(hub: RunningHub) -> Iterator[tuple[str, dict[str, object]]]:
 def test_the_node_of_the_provider_may_post_and_everybody_reads(fresh: RunningHub) -> None:
     assert fresh.post(sequence=1, stage="opening data").status_code == 202
     assert fresh.post(sequence=2, stage="training").status_code == 202
-    shown = fresh.client.get(f"/jobs/{JOB_TEXT}").json()["progress"]
+    shown = fresh.client.get(f"/v1/jobs/{JOB_TEXT}").json()["progress"]
     assert shown == {"jobId": JOB_TEXT, "sequence": 2, "stage": "training", "done": 1, "of": 5}
 
 
@@ -43,12 +43,12 @@ def test_the_node_of_the_provider_may_post_and_everybody_reads(fresh: RunningHub
 def test_progress_signed_by_anyone_else_is_refused_and_not_shown(fresh: RunningHub, forger: object) -> None:
     answer = fresh.post(by=forger)  # type: ignore[arg-type]
     assert (answer.status_code, answer.json()["what"]) == (403, "progress is signed by someone else")
-    assert fresh.client.get(f"/jobs/{JOB_TEXT}").json()["progress"] is None
+    assert fresh.client.get(f"/v1/jobs/{JOB_TEXT}").json()["progress"] is None
 
 
 def test_progress_signed_for_another_market_is_refused(fresh: RunningHub) -> None:
     message = signed(Progress(JOB, 1, "training", 0, 0), NODE, Domain(1, DEPLOYMENT.market))
-    assert fresh.client.post(f"/jobs/{JOB_TEXT}/progress", json=message).status_code == 403
+    assert fresh.client.post(f"/v1/jobs/{JOB_TEXT}/progress", json=message).status_code == 403
 
 
 def test_a_replaced_node_may_no_longer_post_and_its_successor_may(fresh: RunningHub) -> None:
@@ -67,7 +67,7 @@ def test_a_message_counts_once_and_only_while_the_sequence_rises(fresh: RunningH
 def test_progress_of_one_job_is_not_taken_under_another_and_unknown_jobs_have_none(fresh: RunningHub) -> None:
     body = signed(Progress(b"\x01" * 32, 1, "training", 0, 0), NODE)
     assert (
-        fresh.client.post(f"/jobs/{JOB_TEXT}/progress", json=body).json()["what"]
+        fresh.client.post(f"/v1/jobs/{JOB_TEXT}/progress", json=body).json()["what"]
         == "the progress is of another job"
     )
     assert fresh.post(job=b"\x01" * 32).status_code == 404
@@ -81,7 +81,7 @@ def test_a_stage_is_a_short_printable_word(fresh: RunningHub, stage: str) -> Non
 def test_a_job_that_is_not_open_has_no_progress_to_report(fresh: RunningHub) -> None:
     fresh.add(JobRejected(at(5), DEPLOYMENT.market, JOB, b"wrong-asset".ljust(32, b"\0"), 100))
     assert fresh.post().json()["what"] == "the job is not running"
-    assert fresh.client.get(f"/jobs/{JOB_TEXT}").json()["reason"] == "wrong-asset"
+    assert fresh.client.get(f"/v1/jobs/{JOB_TEXT}").json()["reason"] == "wrong-asset"
 
 
 def test_a_node_that_posts_without_end_is_slowed_down_and_other_jobs_are_not() -> None:
@@ -150,7 +150,7 @@ def test_streams_are_counted_given_back_and_refused_beyond_their_number(
     monkeypatch.setattr("marketplace.api.stream.MAX_STREAMS", 2)
     first, second = events(fresh), events(fresh)
     next(first), next(second)
-    full = fresh.client.get(f"/jobs/{JOB_TEXT}/events")
+    full = fresh.client.get(f"/v1/jobs/{JOB_TEXT}/events")
     assert (full.status_code, full.json()["what"]) == (503, "too many streams are open")
     first.close()  # type: ignore[attr-defined]
     deadline = time.monotonic() + 10
@@ -168,7 +168,7 @@ def test_idle_streams_are_kept_alive_with_comments(
     fresh: RunningHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fastapi.routing._PING_INTERVAL", 0.05)
-    with fresh.client.stream("GET", f"/jobs/{JOB_TEXT}/events") as answer:
+    with fresh.client.stream("GET", f"/v1/jobs/{JOB_TEXT}/events") as answer:
         assert any(line.startswith(": ") for line in answer.iter_lines())
 
 

@@ -89,18 +89,18 @@ def test_a_trade_is_searched_watched_and_reported_through_the_process(town: Town
         )
         market.pledge(market.provider)
         found = wait_for(
-            lambda: [hit for hit in client.get("/assets?query=valves").json()["assets"] if hit["offers"]]
+            lambda: [hit for hit in client.get("/v1/assets?query=valves").json()["assets"] if hit["offers"]]
         )
         assert [(hit["id"], hit["slug"], hit["price"]) for hit in found] == [
             (str(asset), "valves", 2_000_000)
         ]
-        whole = client.get(f"/assets/{asset}").json()
+        whole = client.get(f"/v1/assets/{asset}").json()
         assert whole["listing"]["document"]["name"] == "Valve readings"
         assert whole["offers"][0]["offer"] == offer.to_json()
 
         digest = market.buy(offer)
         request = market.open(digest)
-        path = f"/jobs/0x{request.job_id.hex()}"
+        path = f"/v1/jobs/0x{request.job_id.hex()}"
         wait_for(lambda: client.get(path).status_code == 200)
         with client.stream("GET", f"{path}/events") as stream:
             lines = (json.loads(line[6:]) for line in stream.iter_lines() if line.startswith("data: "))
@@ -123,7 +123,7 @@ def test_a_trade_is_searched_watched_and_reported_through_the_process(town: Town
             market.chain.send("Market", "accept", (request.to_tuple(),), market.buyer)
             assert next(lines)["state"] == "settled"
             assert list(lines) == []
-        grant = client.get(f"/grants/0x{digest.hex()}/{market.buyer.address}").json()
+        grant = client.get(f"/v1/grants/0x{digest.hex()}/{market.buyer.address}").json()
         assert (grant["jobs_paid"], grant["jobs_opened"]) == (1, 1)
 
         process.send_signal(signal.SIGTERM)
@@ -136,11 +136,12 @@ def test_a_signal_ends_the_process_although_streams_are_open(town: Town, tmp_pat
     offer = market.offer(town.publish(b"\2" * 32))
     request = market.open(market.buy(offer))
     with hub(town, tmp_path / "home") as (client, process):
-        path = f"/jobs/0x{request.job_id.hex()}"
+        path = f"/v1/jobs/0x{request.job_id.hex()}"
         wait_for(lambda: client.get(path).status_code == 200)
         with client.stream("GET", f"{path}/events") as stream:
             lines = stream.iter_lines()
-            next(lines)
+            while next(lines) != "event: state":
+                pass
             process.send_signal(signal.SIGINT)
             assert [line for line in lines if line.startswith("event: ")] == []
         _, errors = process.communicate(timeout=20)
@@ -154,11 +155,11 @@ def test_while_the_chain_is_silent_the_hub_says_so_and_serves_what_it_has(town: 
         lying_rpc(town.market.embedded.url) as endpoint,
         hub(town, tmp_path / "home", rpc=endpoint.url) as (client, _),
     ):
-        wait_for(lambda: client.get(f"/assets/{asset}").status_code == 200)
+        wait_for(lambda: client.get(f"/v1/assets/{asset}").status_code == 200)
         endpoint.raw = lambda handler: None
         health = wait_for(lambda: (found := client.get("/health").json())["status"] == "behind" and found)
         assert "endpoint" in health["trouble"]
-        assert client.get(f"/assets/{asset}").status_code == 200
+        assert client.get(f"/v1/assets/{asset}").status_code == 200
         endpoint.raw = None
         wait_for(lambda: client.get("/health").json()["status"] == "ok")
 
@@ -167,13 +168,13 @@ def test_while_the_chain_is_silent_the_hub_says_so_and_serves_what_it_has(town: 
 def test_a_hub_goes_on_where_it_was_killed(town: Town, tmp_path: Path) -> None:
     first = town.publish(b"\4" * 32)
     with hub(town, tmp_path / "home") as (client, process):
-        wait_for(lambda: client.get(f"/assets/{first}").status_code == 200)
+        wait_for(lambda: client.get(f"/v1/assets/{first}").status_code == 200)
         process.kill()
         process.wait()
     second = town.publish(b"\5" * 32)
     with hub(town, tmp_path / "home") as (client, _):
-        assert client.get(f"/assets/{first}").status_code == 200
-        wait_for(lambda: client.get(f"/assets/{second}").status_code == 200)
+        assert client.get(f"/v1/assets/{first}").status_code == 200
+        wait_for(lambda: client.get(f"/v1/assets/{second}").status_code == 200)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,10 @@ from marketplace.chain.forwarded import Carry
 from marketplace.core.forward import ForwardRequest, forwarder_domain
 from marketplace.core.job import Request, State
 from marketplace.errors import InputError, IntegrityError, RefusedError, SteelyardError
+from marketplace.hub import HubClient
+from tests.support.catalogue import running_town
 from tests.support.chain import RunningMarket, account_named, running_market
+from tests.support.hubs import running_hub
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +156,22 @@ def test_a_sponsor_of_a_role_serves_accredited_accounts_alone(market: RunningMar
     sponsor = sponsor_of(market, role=b"startup".ljust(32, b"\0"))
     with pytest.raises(RefusedError, match="accredited"):
         sponsor.carry(*withdrawal(market, poor(market, "without a role")))
+
+
+def test_a_hub_carries_a_buyers_call_and_passes_its_refusals_on(tmp_path: Path) -> None:
+    with running_town(tmp_path / "blocks") as town:
+        market = town.market
+        sponsor = sponsor_of(market, of_one=1)
+        with running_hub(town, tmp_path, sponsor=sponsor) as url:
+            client = HubClient(url, 20.0)
+            buyer = poor(market, "sponsored over HTTP")
+            with carried_by(market, client.carry) as chain:
+                digest = buy(market, chain, buyer, b"\7" * 32)
+                assert chain.grant(digest, buyer.address).jobs_paid == 2
+                with pytest.raises(RefusedError, match=r"the hub says: .*in a day"):
+                    chain.send("Market", "openJob", (digest, 0, bytes(32), bytes(32)), buyer)
+        with (
+            running_hub(town, tmp_path / "another") as url,
+            pytest.raises(RefusedError, match="pays nobody's gas"),
+        ):
+            HubClient(url, 20.0).carry(*withdrawal(market, buyer))

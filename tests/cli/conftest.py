@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from compute.sandbox import Sandbox
+from marketplace import Market
 from marketplace.cli import run
 from marketplace.cli.output import Output
+from marketplace.client import Job
 from marketplace.core.cid import Cid
+from marketplace.core.job import State
 from marketplace.core.policy import CustomAlgorithms
 from tests.support.catalogue import Town
 from tests.support.homes import Home
@@ -77,6 +80,23 @@ def idle_home(town: Town, tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(tmp_path_factory.mktemp("homes") / "idle", town)
     home.keyring.import_wallet("startup", bytes(town.market.account("cli idler", euros=100).key))
     return home
+
+
+@pytest.fixture(scope="session")
+def market(buyer_home: Home) -> Iterator[Market]:
+    """The Python client in the buyer's home."""
+    with buyer_home.market() as market:
+        yield market
+
+
+@pytest.fixture(scope="session")
+def settled(market: Market, works: Works, listed: Dataset) -> Job:
+    """A job on `valves` that a node answered and that was paid."""
+    job = market.datasets[str(listed.token)].buy(purpose="predictive maintenance").train("count")
+    with works.running():
+        assert next(job.watch(timeout=60)).state is State.open
+        assert job.wait(timeout=60, until="ended") is State.settled
+    return job
 
 
 @pytest.fixture

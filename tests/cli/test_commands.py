@@ -49,7 +49,7 @@ def test_one_job_from_buying_to_the_money_without_a_hub(
     assert (tmp_path / "out" / "result.json").read_bytes() == b'{"rows":40}'
     assert command(buyer_home, "job", "result", job, "--to", str(tmp_path / "out")).code == 2
     with works.running():
-        waited = command(buyer_home, "job", "wait", job, "--end")
+        waited = command(buyer_home, "job", "wait", job, "--for", "ended")
     assert (waited.code, waited.value["state"]) == (0, "settled")
     metrics = tmp_path / "metrics.json"
     metrics.write_text('{"balanced_accuracy": 0.97, "classes": ["a"], "note": "fine"}')

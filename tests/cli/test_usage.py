@@ -69,7 +69,7 @@ def test_all_groups_are_there_and_one_alone_is_built_for_its_commands() -> None:
     groups = {group.name for group in build([]).registered_groups}
     assert groups >= {
         "access", "algorithm", "audit", "chain", "dataset", "earnings", "gateway", "hub", "job", "model", "node",
-        "request", "wallet",
+        "request", "statement", "wallet",
     }  # fmt: skip
     assert [group.name for group in build(["wallet", "show"]).registered_groups] == ["wallet"]
     for _ in range(2):  # commands that join a group join it once

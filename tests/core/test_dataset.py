@@ -28,8 +28,9 @@ from marketplace.core.dataset import (
     TableFormat,
     environment_digest,
 )
+from marketplace.core.environments import WantedEnvironment
 from marketplace.core.ids import Did, Kind, asset_id
-from marketplace.errors import InputError
+from marketplace.errors import InputError, RefusedError
 
 REGISTRY = "0x5FbDB2315678afecb367f032d93F642f64180aa3"
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -48,7 +49,7 @@ LISTING = Listing(
     format=TableFormat.csv,
     rows=39_278,
     columns=(Column("time", ColumnKind.integer), Column("anomaly", ColumnKind.boolean)),
-    environment=Environment("python-ml", ("torch==2.13.0", "numpy==2.4.6")),
+    environments=(Environment("python-ml", ("torch==2.13.0", "numpy==2.4.6")),),
     personal_data=False,
     algorithms=(ListedAlgorithm("tabular-classifier", sha256(b"bundle"), Cid.of("raw", b"bundle")),),
     keywords=("industry", "anomaly"),
@@ -66,6 +67,7 @@ blocks = st.binary(min_size=32, max_size=32).map(Cid.raw)
 files = st.builds(Cid, st.sampled_from(["raw", "dag-pb"]), st.binary(min_size=32, max_size=32))
 urls = st.from_regex(r"https?://[a-z0-9.]{1,20}/[a-zA-Z0-9%/]{0,20}", fullmatch=True)
 packages = st.from_regex(r"[a-z0-9-]{1,12}==[0-9]{1,3}\.[0-9]{1,3}", fullmatch=True)
+environments = st.builds(Environment, slugs, st.lists(packages, max_size=5).map(tuple))
 
 
 @st.composite
@@ -88,7 +90,9 @@ def listings(draw: st.DrawFn) -> Listing:
         format=draw(st.sampled_from(TableFormat)),
         rows=draw(st.integers(1, 2**53 - 1)),
         columns=tuple(Column(name, draw(st.sampled_from(ColumnKind))) for name in names),
-        environment=Environment(draw(slugs), tuple(draw(st.lists(packages, max_size=5)))),
+        environments=tuple(
+            draw(st.lists(environments, min_size=1, max_size=3, unique_by=lambda one: (one.name, one.digest)))
+        ),
         personal_data=bool(responsible.sensitive),
         algorithms=tuple(
             draw(
@@ -309,6 +313,53 @@ def test_an_environment_is_named_by_its_sorted_packages() -> None:
     assert one.digest == sha256(b"a==1\nb==2") == environment_digest(["b==2", "a==1"])
     with pytest.raises(InputError, match="pinned"):
         Environment("python-ml", ("a>=1",))
+
+
+def test_one_environment_stands_alone_and_several_in_a_list_of_none_twice() -> None:
+    one, other = LISTING.environments[0], Environment("python-small", ())
+    assert isinstance(LISTING.to_document()["steelyard:environment"], dict)
+    several = replace(LISTING, environments=(one, other))
+    assert isinstance(several.to_document()["steelyard:environment"], list)
+    assert Listing.parse(several.to_bytes()).environments == (one, other)
+    alone = LISTING.to_document() | {"steelyard:environment": [one.to_json()]}
+    with pytest.raises(InputError, match="steelyard:environment"):
+        Listing.parse(canonical(alone))
+    many = tuple(Environment(f"e{number}", ()) for number in range(17))
+    for wrong in ((), (one, one), many):
+        with pytest.raises(InputError, match="environments do not fit"):
+            replace(LISTING, environments=wrong)
+
+
+def test_sixteen_environments_of_a_hundred_packages_fit_into_a_block() -> None:
+    packages = tuple(f"package-{number}==1.2.{number}" for number in range(100))
+    listing = replace(LISTING, environments=tuple(Environment(f"e{n}", packages) for n in range(16)))
+    assert Listing.parse(listing.to_bytes()) == listing
+
+
+def test_an_environment_is_wanted_by_name_or_by_its_list_as_well() -> None:
+    (one,) = LISTING.environments
+    for text in ("python-ml", f"python-ml@{one.digest.hex()}", f"python-ml@{one.digest.hex()[:12]}"):
+        wanted = WantedEnvironment.parse(text)
+        assert str(wanted) == text
+        LISTING.require_environment(wanted)
+    for text in ("python", "python-ml@" + "0" * 12):
+        with pytest.raises(RefusedError, match=f"got {text}; expected python-ml@{one.digest.hex()[:12]}"):
+            LISTING.require_environment(WantedEnvironment.parse(text))
+    for text in (
+        "",
+        "../x",
+        "a/b",
+        "A",
+        "a@",
+        "a@0123",
+        "a@" + "0" * 65,
+        "a@" + "G" * 12,
+        "a" * 65,
+        "a\n",
+        "ä",
+    ):
+        with pytest.raises(InputError, match="names no environment"):
+            WantedEnvironment.parse(text)
 
 
 def no_network(*_: object) -> None:

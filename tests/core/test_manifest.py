@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.core.manifest import Environment, Format, Limits, Manifest, Mode
+from marketplace.core.environments import WantedEnvironment
+from marketplace.core.manifest import Format, Limits, Manifest, Mode
 from marketplace.core.parameters import ParameterSchema
 from marketplace.errors import InputError
 
@@ -56,7 +57,7 @@ def parse(text: str) -> Manifest:
 def test_a_manifest_is_parsed_into_closed_types() -> None:
     manifest = parse(TEXT)
     assert (manifest.name, manifest.version, manifest.entrypoint) == ("ten-lines", "1.2.3", "src/run.py")
-    assert (manifest.mode, manifest.environment) == (Mode.SINGLE, Environment.PYTHON_ML)
+    assert (manifest.mode, manifest.environment) == (Mode.SINGLE, WantedEnvironment("python-ml"))
     assert manifest.limits == Limits(memory_bytes=1073741824, wall_seconds=60, processes=8)
     (output,) = manifest.outputs
     assert (output.name, output.format, output.max_bytes) == ("count.json", Format.JSON, 1000)
@@ -89,7 +90,11 @@ def test_a_missing_key_is_named(key: str) -> None:
         ('"src/run.py"', '"/run.py"', "entrypoint"),
         ('"single"', '"federated"', "mode"),
         ('"single"', '["single"]', "mode"),
-        ('"python-ml"', '"root-shell"', "environment"),
+        ('"python-ml"', '"Python"', "environment"),
+        ('"python-ml"', '"../x"', "environment"),
+        ('"python-ml"', '"python-ml@12ab"', "environment"),
+        ('"python-ml"', '"python-ml@"', "environment"),
+        ('"python-ml"', '["python-ml"]', "environment"),
         ('"json"', '"pickle"', "format"),
         ("max_bytes = 1000", "max_bytes = 0", "max_bytes"),
         ("max_bytes = 1000", "max_bytes = true", "max_bytes"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from eth_account import Account
@@ -110,6 +111,25 @@ def test_what_only_the_node_says_never_passes_nor_fails() -> None:
     lines = list(job_claims(fold(world), name, None))
     assert {line.name for line in lines} == {"key", "run", "purpose", "environment", "isolation", "times"}
     assert all(line.ok is None and line.kind == "claimed" for line in lines)
+
+
+def test_the_environment_that_ran_is_compared_with_what_the_listing_offered() -> None:
+    world, name = opened()
+    submitted(world, NODE)
+    ledger = fold(world)
+    receipt = ledger.jobs[name].receipt
+    assert receipt
+    ran = receipt.receipt.environment_digest
+
+    def said(*digests: bytes) -> str:
+        offered = [SimpleNamespace(name=f"e{number}", digest=one) for number, one in enumerate(digests)]
+        lines = job_claims(ledger, name, SimpleNamespace(environments=offered))  # type: ignore[arg-type]
+        (line,) = (line for line in lines if line.name == "environment")
+        assert line.ok is None
+        return line.compared
+
+    assert said(digest("x"), ran).endswith("it is the listed e1")
+    assert said(digest("x")).endswith("it is none of the listing's: built since, or another one")
 
 
 # Approvals

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from marketplace.errors import IntegrityError, UnavailableError
+from marketplace.errors import IntegrityError, UnavailableError, VersionError
 from marketplace.hub import HubClient, Live, printable
 from tests.flows.conftest import Stall
 from tests.support.hubs import running_hub
@@ -27,6 +27,17 @@ ASSET = {
     "name": "Valve readings",
     "rows": 40,
     "price": 1,
+    "did": "did:steelyard:1:0x:7",
+    "kind": "dataset",
+    "publisher": "0x" + "11" * 20,
+    "metadata": "0x" + "22" * 32,
+    "epoch": 0,
+    "status": "active",
+    "jobs": 0,
+    "block": 1,
+    "description": "",
+    "purposes": [],
+    "offers": 1,
 }
 
 
@@ -35,6 +46,7 @@ class OddHub:
 
     def __init__(self) -> None:
         self.status, self.body, self.endless, self.url = 200, b"", False, ""
+        self.kind = "application/json"
 
     def says(self, value: Any) -> HubClient:
         self.body = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -48,6 +60,7 @@ def odd() -> Iterator[OddHub]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(found.status)
+            self.send_header("content-type", found.kind)
             self.end_headers()
             try:
                 self.wfile.write(found.body)
@@ -100,9 +113,11 @@ def test_a_search_answer_that_does_not_parse_is_said(odd: OddHub, answer: Any) -
 
 
 def test_what_a_hub_writes_reaches_no_terminal_with_control_characters(odd: OddHub) -> None:
-    hostile = ASSET | {"slug": "\x1b[2Jvalves", "name": "\x07owned\u202e", "owner": "0x\x9b1m"}
-    (hit,) = odd.says({"assets": [hostile]}).search("valves")
-    assert (hit["slug"], hit["name"], hit["owner"]) == ("[2Jvalves", "owned", "0x1m")
+    hostile = ASSET | {"slug": "\x1b[2Jvalves", "name": "\x07owned\u202e"}
+    (hit,) = odd.says({"assets": [hostile], "next": None}).search("valves")
+    assert (hit["slug"], hit["name"]) == ("[2Jvalves", "owned")
+    with pytest.raises(IntegrityError, match="assets/0/owner"):
+        odd.says({"assets": [ASSET | {"owner": "0x\x9b1m"}], "next": None}).search("valves")
     assert printable("a\nb\tc\0d", 6) == "abc"
 
 
@@ -130,6 +145,45 @@ def test_progress_that_does_not_parse_is_none(odd: OddHub, found: Any) -> None:
 def test_progress_with_impossible_numbers_shows_none_of_them(odd: OddHub, done: int, of: int) -> None:
     live = odd.says({"progress": {"stage": "running", "done": done, "of": of}}).progress(JOB)
     assert live in (Live("running", 0, 0), None)
+
+
+def test_fields_of_a_newer_hub_are_ignored_and_missing_ones_named(odd: OddHub) -> None:
+    newer = {"assets": [ASSET | {"stars": 5}], "next": None, "spelling": "new"}
+    assert odd.says(newer).search("valves")[0]["slug"] == "valves"
+    older = {name: value for name, value in ASSET.items() if name != "price"}
+    with pytest.raises(IntegrityError, match="assets/0/price: Field required"):
+        odd.says({"assets": [older], "next": None}).search("valves")
+
+
+def test_a_hub_of_another_version_is_told_from_one_that_is_away(odd: OddHub) -> None:
+    odd.status = 404
+    with pytest.raises(UnavailableError, match="older than this client"):
+        odd.says({"error": "NotFoundError"}).search("valves")
+    odd.kind = "application/problem+json"
+    problem = {
+        "type": "urn:steelyard:problem:version",
+        "title": "Version",
+        "detail": "d",
+        "instance": "/v1/assets",
+    }
+    said = {
+        "what": "this hub does not speak that version",
+        "got": "1",
+        "expected": "version 2",
+        "do": "Up\x1bdate.",
+    }
+    odd.status = 400
+    with pytest.raises(VersionError, match="the hub says: this hub does not speak") as caught:
+        odd.says(problem | said | {"status": 400}).search("valves")
+    assert (caught.value.expected, caught.value.do) == ("version 2", "Update.")
+    with pytest.raises(UnavailableError, match="HTTP 400"):
+        odd.says({"what": 1}).search("valves")
+
+
+def test_a_list_that_goes_round_in_circles_is_cut_off(odd: OddHub) -> None:
+    client = odd.says({"assets": [ASSET], "next": "again"})
+    with pytest.raises(IntegrityError, match="does not end"):
+        list(client.assets())
 
 
 def test_an_answer_without_end_is_cut_off(odd: OddHub) -> None:

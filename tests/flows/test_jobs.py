@@ -20,6 +20,7 @@ from marketplace.results import open_spec
 from marketplace.storage import get_document
 from tests.flows.conftest import COUNT, Stall
 from tests.support.buyers import Buyer, new_buyer
+from tests.support.environments import environments
 from tests.support.works import COUNT_ROWS, algorithm
 
 MANIFEST = bundle.unpack(algorithm("own", COUNT_ROWS))["algorithm.toml"]
@@ -69,7 +70,9 @@ def test_an_order_can_be_read_by_node_and_buyer_and_is_what_the_node_permits(
 ) -> None:
     order = start(stall, buyer, keyring, listed(stall))
     chain, store, works = stall.town.market.chain, stall.town.store, stall.works
-    verdict = judge(chain, store, works.vault, order.request, works.private, at=chain.block_time())
+    verdict = judge(
+        chain, store, works.vault, environments(), order.request, works.private, at=chain.block_time()
+    )
     assert isinstance(verdict, Verdict)
     assert verdict.order.spec == order.spec
     spec, key = open_spec(store, keyring, order.request.spec)
@@ -95,8 +98,8 @@ def test_an_algorithm_of_ones_own_travels_sealed(
     order = start(stall, buyer, keyring, own)
     assert order.spec.algorithm.key is not None
     verdict = judge(
-        stall.town.market.chain, stall.town.store, stall.works.vault, order.request, stall.works.private,
-        at=stall.town.market.chain.block_time(),
+        stall.town.market.chain, stall.town.store, stall.works.vault, environments(), order.request,
+        stall.works.private, at=stall.town.market.chain.block_time(),
     )  # fmt: skip
     assert isinstance(verdict, Verdict) and verdict.permit.needs_approval
     blocks = list(stall.town.folder._folder.rglob("baf*"))
@@ -112,6 +115,17 @@ def test_parameters_that_do_not_fit_cost_no_use_and_make_no_key(
         start(stall, buyer, keyring, listed(stall), parameters={"depth": 1})
     assert keyring.sealing_keys() == keys
     assert stall.town.market.chain.grant(stall.dataset.offer_digest, buyer.account.address) == grant
+
+
+def test_an_environment_that_the_listing_does_not_offer_costs_no_use_and_no_gas(
+    stall: Stall, buyer: Buyer, keyring: Keyring, tmp_path: Path
+) -> None:
+    chain, address = stall.town.market.chain, buyer.account.address
+    folder, keys, ether = folder_with(tmp_path), keyring.sealing_keys(), chain.ether(address)
+    (folder / "algorithm.toml").write_bytes(MANIFEST.replace(b'"python-ml"', b'"python-gpu"'))
+    with pytest.raises(RefusedError, match="got python-gpu; expected python-ml@"):
+        start(stall, buyer, keyring, jobs.own_algorithm(folder))
+    assert (keyring.sealing_keys(), chain.ether(address)) == (keys, ether)
 
 
 def test_a_listed_algorithm_goes_by_its_name_or_its_digest_and_nothing_else(stall: Stall) -> None:

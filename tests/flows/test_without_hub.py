@@ -37,7 +37,9 @@ def test_with_the_hub_stopped_a_grant_is_bought_a_job_run_settled_and_audited(
         with running_hub(town, tmp_path) as url:
             works.hub = url
             dataset = works.publish(COUNT)
-            wait_until(lambda: httpx.get(f"{url}/assets").json()["assets"], "the hub's sight of the dataset")
+            wait_until(
+                lambda: httpx.get(f"{url}/v1/assets").json()["assets"], "the hub's sight of the dataset"
+            )
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{url}/health")
 

@@ -65,7 +65,7 @@ LISTING = Listing(
     format=TableFormat.csv,
     rows=39_278,
     columns=(Column("time", ColumnKind.integer), Column("anomaly", ColumnKind.boolean)),
-    environment=Environment("python-ml", ("torch==2.13.0", "numpy==2.4.6")),
+    environments=(Environment("python-ml", ("torch==2.13.0", "numpy==2.4.6")),),
     personal_data=False,
     algorithms=(ListedAlgorithm("tabular-classifier", sha256(b"bundle"), Cid.of("raw", b"bundle")),),
     keywords=("industry", "anomaly"),
@@ -115,6 +115,16 @@ CARD = ModelCard(
     purpose="research",
     metrics={"accuracy": 0.9},
 )
+
+PAPERS = b"""[own]
+name = "North Works GmbH"
+vat_id = "DE123456789"
+vat_rate = "19"
+
+[counterparties."0x1111111111111111111111111111111111111111"]
+name = "A startup"
+reverse_charge = true
+"""
 
 MANIFEST = b"""name = "ten-lines"
 version = "1.2.3"
@@ -246,6 +256,8 @@ RECEIPT_ANSWER = rpc_answer(
         "blockHash": HEX,
         "status": "0x1",
         "gasUsed": "0x5208",
+        "from": "0x" + "11" * 20,
+        "effectiveGasPrice": "0x3b9aca00",
         "contractAddress": None,
         "logs": [_LOG],
     }
@@ -253,3 +265,21 @@ RECEIPT_ANSWER = rpc_answer(
 ERROR_ANSWER = json.dumps(
     {"jsonrpc": "2.0", "id": 1, "error": {"code": 3, "message": "reverted", "data": "0x1234"}}
 ).encode()
+
+
+SIGN_IN = """https://example.com:3388 wants you to sign in with your Ethereum account:
+0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2
+
+I accept the ExampleOrg Terms of Service: https://example.com/tos
+
+URI: https://example.com/login
+Version: 1
+Chain ID: 1
+Nonce: 32891756
+Issued At: 2021-09-30T16:25:24Z
+Expiration Time: 2021-09-30T17:25:24.123+02:00
+Not Before: 2021-09-30T16:25:24Z
+Request ID: a%20b@1
+Resources:
+- ipfs://bafybeiemxf5abjwjbikoz4mc3a3dla6ual3jsgpdr4cjr3oz3evfyavhwq/
+- https://example.com/my-web2-claim.json"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from compute.formats import rewrite
 from compute.provider import csv_table, parquet_table
 from compute.provider.lines import Lines
 from compute.sandbox.logs import clean
+from marketplace.accounts.reach import Endpoint
+from marketplace.api import cursors
 from marketplace.catalogue.search import Place
 from marketplace.chain.blocks import Log, _block, _receipt, parse_log
 from marketplace.chain.contracts import decode_result
@@ -26,16 +29,20 @@ from marketplace.core.dataset import Listing
 from marketplace.core.document import Document
 from marketplace.core.eip712 import parse_value
 from marketplace.core.envelope import Header, open_sealed, seal
+from marketplace.core.event_id import EventId
 from marketplace.core.ids import Did
 from marketplace.core.job import Progress, Request
 from marketplace.core.manifest import Format, Manifest
 from marketplace.core.offer import Signed
+from marketplace.core.siwe import SignIn
 from marketplace.core.spec import FailureReport, ModelCard, Spec
 from marketplace.core.terms import Terms
 from marketplace.core.unixfs import LEAF
+from marketplace.core.vat import Papers
 from marketplace.core.wrapping import message_recipients, open_message, public_key, seal_message, unwrap, wrap
 from marketplace.errors import IntegrityError
 from marketplace.keys import _parse as parse_key_file
+from marketplace.webhooks import new_secret, sign, verify
 from tests.fuzz import documents as good
 from tests.fuzz.attempt import Parser
 from tests.fuzz.mutate import (
@@ -103,6 +110,7 @@ def _documents() -> list[Parser]:
         model(ModelCard, good.CARD),
         parser("deployment file", Deployment.parse, good.DEPLOYMENT.to_bytes()),
         Parser("manifest", Manifest.parse, (good.MANIFEST,), text_grammar, weight=8),
+        Parser("statement's papers", Papers.read, (good.PAPERS,), text_grammar, weight=8),
         parser("parameters", parameters, b'{"target": "fault", "epochs": 3}'),
     ]
 
@@ -110,6 +118,18 @@ def _documents() -> list[Parser]:
 def _names() -> list[Parser]:
     def value(kind: str) -> Callable[[bytes], object]:
         return _text(lambda text: parse_value(kind, text, where="it"))
+
+    def sign_in(data: bytes) -> None:
+        text = data.decode("utf-8", "surrogateescape")
+        assert SignIn.parse(text).to_text() == text, "an accepted message does not write itself again"
+
+    def delivery(data: bytes) -> object:
+        secret, stamp = new_secret(bytes(32)), data[:40].decode("utf-8", "replace")
+        headers = {"webhook-id": "x", "webhook-timestamp": stamp, "webhook-signature": stamp}
+        with contextlib.suppress(IntegrityError):  # signed by nobody
+            verify(headers, data, secret)
+        signed = {"webhook-timestamp": "9", "webhook-signature": sign(secret, "x", 9, data)}
+        return verify(headers | signed, data, secret, now=9)
 
     cids = (str(Cid.of("raw", b"x")).encode(), str(Cid.of("dag-pb", b"x")).encode())
     return [
@@ -120,6 +140,19 @@ def _names() -> list[Parser]:
         Parser("digest", value("bytes32"), (good.HEX.encode(),)),
         Parser("number", value("uint256"), (b"12", str(2**256 - 1).encode())),
         Parser("page of results", _text(Place.parse), (b"12-3",)),
+        Parser(
+            "cursor",
+            _text(lambda text: cursors.read("jobs", text)),
+            (cursors.write("jobs", "12-3").encode(),),
+        ),
+        Parser("event id", _text(EventId.parse), (b"4711-0-3f5a5a5a5a5a5a5a",)),
+        Parser(
+            "webhook's URL",
+            _text(Endpoint.parse),
+            (b"https://[2606:4700::1]:8443/hook?a=b", b"http://a.example"),
+        ),
+        Parser("message to sign in with", sign_in, (good.SIGN_IN.encode(),), text_grammar),
+        Parser("delivery of a webhook", delivery, (b'{"type":"job.settled"}',), json_grammar),
     ]
 
 

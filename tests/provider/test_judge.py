@@ -23,6 +23,7 @@ from marketplace.errors import InputError, IntegrityError, NotFoundError, Refuse
 from marketplace.storage import GatewayStore, put_block, put_file
 from tests.support.buyers import Buyer, new_buyer
 from tests.support.catalogue import Town
+from tests.support.environments import environments, python_ml
 from tests.support.hostile import endless_file, hostile_tar, many_files
 from tests.support.wire import wire
 from tests.support.works import COUNT_ROWS, Dataset, Works, algorithm, open_works
@@ -62,7 +63,7 @@ class Bench:
     def judge(self, request: Request, *, at: int | None = None) -> Verdict | Refusal:
         chain, works = self.town.market.chain, self.works
         now = chain.block_time() if at is None else at
-        return judge(chain, self.town.store, works.vault, request, works.private, at=now)
+        return judge(chain, self.town.store, works.vault, environments(), request, works.private, at=now)
 
     def order(self, request: Request) -> Any:
         return read_order(self.town.store, request, self.dataset.offer, self.works.private)
@@ -122,7 +123,15 @@ def test_a_dataset_that_is_not_in_this_vault_is_refused(bench: Bench, tmp_path: 
 
     request = bench.request(COUNT, bench.buyer.spec(COUNT))
     chain, works = bench.town.market.chain, bench.works
-    refusal = judge(chain, bench.town.store, Vault(tmp_path), request, works.private, at=chain.block_time())
+    refusal = judge(
+        chain,
+        bench.town.store,
+        Vault(tmp_path),
+        environments(),
+        request,
+        works.private,
+        at=chain.block_time(),
+    )
     assert isinstance(refusal, Refusal)
     assert refusal.code == "dataset-not-here"
 
@@ -141,7 +150,7 @@ def test_a_gateway_that_is_away_is_no_missing_offer(bench: Bench) -> None:
     with wire(bench.town.gateway) as broken, GatewayStore(broken.url, timeout=1) as store:
         broken.cut()
         with pytest.raises(UnavailableError, match="gave no answer"):
-            judge(chain, store, works.vault, request, works.private, at=chain.block_time())
+            judge(chain, store, works.vault, environments(), request, works.private, at=chain.block_time())
 
 
 @pytest.mark.parametrize(
@@ -311,3 +320,24 @@ def test_content_that_is_missing_is_told_from_content_that_is_wrong(bench: Bench
         bench.order(bench.request(COUNT, spec))
     with pytest.raises(NotFoundError):
         bench.judge(bench.request(COUNT, spec))
+
+
+@pytest.mark.parametrize("wanted", ["python-gpu", "python-ml@000000000000"])
+def test_an_algorithm_whose_environment_is_not_here_is_refused_and_those_that_are_here_are_named(
+    bench: Bench, wanted: str
+) -> None:
+    data = algorithm("elsewhere", COUNT_ROWS, environment=wanted)
+    refusal = bench.judge(bench.request(data, bench.buyer.spec(data, environment=wanted)))
+    assert isinstance(refusal, Refusal)
+    assert refusal.code == "environment-not-here"
+    assert refusal.detail == (
+        f"that environment is not here; got {wanted}; expected python-ml@{python_ml().digest.hex()[:12]}"
+    )
+
+
+def test_an_algorithm_may_name_the_very_list_that_it_wants(bench: Bench) -> None:
+    wanted = f"python-ml@{python_ml().digest.hex()}"
+    data = algorithm("particular", COUNT_ROWS, environment=wanted)
+    verdict = bench.judge(bench.request(data, bench.buyer.spec(data, environment=wanted)))
+    assert isinstance(verdict, Verdict)
+    assert verdict.environment == python_ml()

@@ -87,7 +87,7 @@ def test_progress_and_nothing_that_an_unreviewed_algorithm_counts_reaches_a_hub(
         def seen(request: Request) -> set[tuple[str, int]]:
             found: set[tuple[str, int]] = set()
             while town.market.chain.job(request.job_id).state is State.open:
-                answer = client.get(f"{url}/jobs/0x{request.job_id.hex()}").json()
+                answer = client.get(f"{url}/v1/jobs/0x{request.job_id.hex()}").json()
                 if progress := answer.get("progress"):
                     found.add((progress["stage"], progress["of"]))
                 time.sleep(0.05)

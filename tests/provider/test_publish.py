@@ -14,6 +14,7 @@ from compute.provider.publish import Price, Publisher, TermsChoice
 from compute.provider.vault import Vault
 from compute.sandbox import Sandbox
 from marketplace.chain.client import Chain
+from marketplace.core.dataset import Environment
 from marketplace.core.policy import CustomAlgorithms
 from marketplace.errors import InputError, RefusedError, SteelyardError, UnavailableError
 from marketplace.lookup import announced_offers, listing_of, published_datasets, terms_of
@@ -23,6 +24,7 @@ from tests.support.wire import Wire, wire
 from tests.support.works import COUNT_ROWS, TABLE, Works, algorithm, card, open_works
 
 COUNT = algorithm("count", COUNT_ROWS)
+LISTED = (Environment("python-ml", ("python==3.11.7",)),)
 CHOICE = TermsChoice((COUNT,), None, CustomAlgorithms.denied)
 
 
@@ -202,7 +204,7 @@ def test_a_file_that_grows_between_reading_and_sealing_is_refused(maker: Works) 
 @pytest.fixture
 def broken_gateway(maker: Works) -> Iterator[tuple[Publisher, Wire]]:
     with wire(maker.town.gateway) as found, GatewayStore(found.url, timeout=2) as store:
-        yield Publisher(maker.chain, store, maker.vault, maker.owner, maker.public), found
+        yield Publisher(maker.chain, store, maker.vault, maker.owner, maker.public, LISTED), found
 
 
 def test_a_gateway_that_is_away_leaves_no_listing_and_an_empty_vault(
@@ -223,7 +225,7 @@ def test_an_endpoint_that_is_away_leaves_no_listing_and_no_record(maker: Works) 
         Chain(found.url, market.chain.deployment, confirmations=1, timeout=2) as chain,
     ):
         found.cut()
-        publisher = Publisher(chain, maker.town.store, maker.vault, maker.owner, maker.public)
+        publisher = Publisher(chain, maker.town.store, maker.vault, maker.owner, maker.public, LISTED)
         with pytest.raises(UnavailableError):
             publish(maker, table(maker), publisher)
     vault, _, listings = state(maker)
@@ -240,7 +242,7 @@ def test_an_endpoint_that_goes_away_after_the_transaction_leaves_the_record_for_
         wire(market.embedded.url) as found,
         Chain(found.url, market.chain.deployment, confirmations=10_000, timeout=2, patience=1) as chain,
     ):
-        publisher = Publisher(chain, maker.town.store, maker.vault, maker.owner, maker.public)
+        publisher = Publisher(chain, maker.town.store, maker.vault, maker.owner, maker.public, LISTED)
         with pytest.raises(UnavailableError, match="not confirmed yet"):
             publish(maker, table(maker), publisher)
     assert len(published_datasets(maker.chain)) == listings + 1
@@ -252,7 +254,7 @@ def test_a_transaction_that_the_chain_refuses_leaves_an_empty_vault(maker: Works
     poor = maker.town.market.account("a publisher without ether")
     maker.town.market.embedded.faucet(poor.address, 0)
     before = state(maker)
-    publisher = Publisher(maker.chain, maker.town.store, maker.vault, poor, maker.public)
+    publisher = Publisher(maker.chain, maker.town.store, maker.vault, poor, maker.public, LISTED)
     with pytest.raises(RefusedError, match="cannot pay"):
         publish(maker, table(maker), publisher)
     vault, _, listings = state(maker)
@@ -271,7 +273,7 @@ def test_a_full_disk_is_said_and_nothing_is_listed(maker: Works, tmp_path: Path)
         large = b"time,load\n" + b"".join(b"%d,%d\n" % (n, n) for n in range(80_000))
         listings = len(published_datasets(maker.chain))
         vault = Vault(folder / "vault")
-        publisher = Publisher(maker.chain, maker.town.store, vault, maker.owner, maker.public)
+        publisher = Publisher(maker.chain, maker.town.store, vault, maker.owner, maker.public, LISTED)
         with pytest.raises(UnavailableError, match="Free some space"):
             publish(maker, table(maker, large), publisher)
         assert [path for path in folder.rglob("*") if path.is_file()] == []

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from compute.provider.release import ReleaseRefused, review
 from marketplace.core.bundle import pack, unpack
-from marketplace.core.manifest import MAX_OUTPUT_BYTES, Environment, Format, Limits, Manifest, Mode, Output
+from marketplace.core.environments import WantedEnvironment
+from marketplace.core.manifest import MAX_OUTPUT_BYTES, Format, Limits, Manifest, Mode, Output
 from marketplace.core.parameters import ParameterSchema
 from marketplace.errors import UnavailableError
 
@@ -31,7 +32,7 @@ def declare(*outputs: tuple[str, Format], max_bytes: int = 10_000) -> Manifest:
         description="x",
         entrypoint="x.py",
         mode=Mode.SINGLE,
-        environment=Environment.PYTHON_ML,
+        environment=WantedEnvironment("python-ml"),
         outputs=tuple(Output(name, form, max_bytes, "x") for name, form in outputs),
         limits=Limits(),
         parameters=ParameterSchema({"type": "object"}),

@@ -73,7 +73,7 @@ def test_a_report_is_signed_by_the_node_for_this_market(inbox: Inbox) -> None:
     Reporter(inbox.url + "/", NODE, DOMAIN).report(JOB, "running", 1, 5)
     wait_until(lambda: inbox.posts, "the report")
     path, body = inbox.posts[0]
-    assert path == f"/jobs/0x{JOB.hex()}/progress"
+    assert path == f"/v1/jobs/0x{JOB.hex()}/progress"
     progress = Progress.from_json(body["progress"])
     assert (progress.job_id, progress.stage, progress.done, progress.of) == (JOB, "running", 1, 5)
     assert progress.signer(DOMAIN, bytes.fromhex(body["signature"][2:])) == NODE.address
@@ -148,13 +148,13 @@ def test_a_real_hub_takes_the_registered_nodes_word_and_nobody_elses(
     job = buyer.open(dataset, b"\1" * 32, b"\2" * 32).job_id
     domain = town.market.chain.domain
     with running_hub(town, tmp_path_factory.mktemp("hub")) as url, httpx.Client(base_url=url) as client:
-        wait_until(lambda: client.get(f"/jobs/0x{job.hex()}").status_code == 200, "the job at the hub")
+        wait_until(lambda: client.get(f"/v1/jobs/0x{job.hex()}").status_code == 200, "the job at the hub")
         Reporter(url, buyer.account, domain).report(job, "done already")
         Reporter(url, works.hot, Domain(1, domain.contract)).report(job, "of another market")
         Reporter(url, works.hot, domain).report(job, "running", 2, 5)
 
         def progress() -> Any:
-            return client.get(f"/jobs/0x{job.hex()}").json()["progress"]
+            return client.get(f"/v1/jobs/0x{job.hex()}").json()["progress"]
 
         wait_until(progress, "the report")
         time.sleep(0.3)

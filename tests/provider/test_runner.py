@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from compute.provider.execution import Failure
 from compute.provider.judge import Order, Verdict
-from compute.provider.runner import Failure, Keys, Runner, Success
+from compute.provider.runner import Keys, Runner, Success
 from compute.provider.vault import Vault, VaultRecord, wrap_of
-from compute.sandbox import Sandbox, environment_digest
+from compute.sandbox import Sandbox
 from marketplace.core import bundle, envelope
 from marketplace.core.bundle import parse_bundle
 from marketplace.core.cid import Cid
@@ -30,6 +31,7 @@ from marketplace.errors import IntegrityError, UnavailableError
 from marketplace.keys import sign_digest
 from marketplace.storage import LocalStore
 from tests.support.chain import account_named
+from tests.support.environments import python_ml
 from tests.support.works import COUNT_ROWS, TABLE, algorithm
 
 OWNER = account_named("the runner's owner")
@@ -78,7 +80,7 @@ class Bench:
         offer = Offer(DID.token, OWNER.address, price=1)
         order = Order(offer, spec, parsed, parsed.manifest.check_parameters(parameters or {}))
         return self.runner.run(
-            JOB, Verdict(order, permit), self.record, b'{"listing":1}',
+            JOB, Verdict(order, permit, python_ml()), self.record, b'{"listing":1}',
             seconds=seconds, fair_seconds=fair_seconds, on_line=self.lines.append,
             on_progress=lambda stage, done, of: self.progress.append((stage, done, of)),
             stop=stop or threading.Event(),
@@ -165,7 +167,7 @@ def test_the_receipt_says_what_was_read_what_came_out_and_where_it_ran(
     assert isinstance(ended, Success)
     receipt = ended.receipt
     assert (receipt.job_id, receipt.input_root.hex()) == (JOB, bench.record.header[2:])
-    assert receipt.environment_digest == environment_digest()
+    assert receipt.environment_digest == python_ml().digest
     assert receipt.isolation == int(sandbox.probe())
     assert 0 <= receipt.finished_at - receipt.started_at < 30
     assert ended.names == ("result.json",)

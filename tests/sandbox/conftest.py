@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from compute.sandbox import Ending, Limits, Outcome, Sandbox, Source, Task, Wall
+from tests.support.environments import python_ml
 
 MIB = 1024 * 1024
 
@@ -81,6 +82,7 @@ def attack(sandbox: Sandbox) -> Attack:
             inputs=inputs or {},
             transformations={"main.py": (PRELUDE + textwrap.dedent(code)).encode(), **(others or {})},
             entrypoint="main.py",
+            packages=python_ml().packages,
             environment=environment or {},
             limits=Limits(**({"memory_bytes": 512 * MIB, "wall_seconds": 60} | limits)),
         )

@@ -67,7 +67,7 @@ def test_inputs_code_interpreter_and_packages_cannot_be_written(attack: Attack) 
         """
         import json
         paths = ["/data/inputs/id/0", "/data/transformations/algorithm", json.__file__, sys.executable,
-                 "/opt/packages/six.py", "/etc/passwd", "/opt/worker.py"]
+                 "/opt/packages/threadpoolctl.py", "/etc/passwd", "/opt/worker.py"]
         for path in paths:
             for attempt in (lambda: open(path, "a"), lambda: os.chmod(path, 0o777), lambda: os.unlink(path),
                             lambda: os.rename(path, path + "x"), lambda: open(path + ".new", "w")):

@@ -12,6 +12,7 @@ import pytest
 
 from marketplace.core.cid import Cid
 from marketplace.storage import MAX_BLOCK, LocalStore
+from marketplace.wire.problem import Problem
 
 BLOCK = b"a block"
 CID = Cid.of("raw", BLOCK)
@@ -25,8 +26,7 @@ def http(tmp_path: Path, serve: Callable[[Path], str]) -> Iterator[httpx.Client]
 
 def assert_is_our_error(answer: httpx.Response, status: int, kind: str) -> None:
     assert answer.status_code == status
-    assert answer.json().keys() == {"error", "what", "got", "expected", "do"}
-    assert answer.json()["error"] == kind
+    assert Problem.model_validate_json(answer.content).type == f"urn:steelyard:problem:{kind}"
 
 
 def test_it_answers_while_it_runs(http: httpx.Client) -> None:
@@ -50,12 +50,12 @@ def test_stored_bytes_are_given_unchecked(http: httpx.Client, tmp_path: Path) ->
 
 
 def test_a_block_that_does_not_fit_its_name_is_refused(http: httpx.Client, tmp_path: Path) -> None:
-    assert_is_our_error(http.put(f"/ipfs/{CID}", content=b"other"), 422, "InputError")
+    assert_is_our_error(http.put(f"/ipfs/{CID}", content=b"other"), 422, "input")
     assert not LocalStore(tmp_path).has(CID)
 
 
 def test_a_block_that_is_too_large_is_refused(http: httpx.Client) -> None:
-    assert_is_our_error(http.put(f"/ipfs/{CID}", content=bytes(MAX_BLOCK + 1)), 413, "TooLargeError")
+    assert_is_our_error(http.put(f"/ipfs/{CID}", content=bytes(MAX_BLOCK + 1)), 413, "too-large")
 
 
 def test_a_body_without_end_is_refused(http: httpx.Client) -> None:
@@ -65,12 +65,12 @@ def test_a_body_without_end_is_refused(http: httpx.Client) -> None:
 
     # The gateway answers and hangs up; a sender that does not listen meanwhile may only notice the latter.
     with suppress(httpx.TransportError):
-        assert_is_our_error(http.put(f"/ipfs/{CID}", content=forever()), 413, "TooLargeError")
+        assert_is_our_error(http.put(f"/ipfs/{CID}", content=forever()), 413, "too-large")
     assert http.get("/health").status_code == 200
 
 
 def test_a_missing_block_is_not_found(http: httpx.Client) -> None:
-    assert_is_our_error(http.get(f"/ipfs/{CID}"), 404, "NotFoundError")
+    assert_is_our_error(http.get(f"/ipfs/{CID}"), 404, "not-found")
     assert http.head(f"/ipfs/{CID}").status_code == 404
 
 
@@ -79,7 +79,7 @@ def test_a_missing_block_is_not_found(http: httpx.Client) -> None:
 )
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_a_name_that_is_no_content_identifier_is_refused(http: httpx.Client, method: str, name: str) -> None:
-    assert_is_our_error(http.request(method, f"/ipfs/{name}"), 422, "InputError")
+    assert_is_our_error(http.request(method, f"/ipfs/{name}"), 422, "input")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_what_is_not_served_is_said_in_our_words(
     http: httpx.Client, method: str, path: str, status: int
 ) -> None:
     answer = http.request(method, path)
-    assert_is_our_error(answer, status, "NotFoundError" if status == 404 else "InputError")
+    assert_is_our_error(answer, status, "not-found" if status == 404 else "input")
 
 
 def test_a_sender_that_hangs_up_harms_nobody(http: httpx.Client, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def submit(town: Town, request: Request, listing: Listing, header: envelope.Head
         listing.header_digest,
         header.digest,
         keccak(wrapped),
-        listing.environment.digest,
+        listing.environments[0].digest,
         3,
         now,
         now,

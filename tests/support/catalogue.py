@@ -80,7 +80,7 @@ class Town:
             terms=(terms or self.terms(did)).cid,
             format=TableFormat.csv,
             columns=(Column("time", ColumnKind.integer),),
-            environment=Environment("python-ml", ("numpy==2.4.6",)),
+            environments=(Environment("python-ml", ("numpy==2.4.6",)),),
             personal_data=False,
             **(fields | changes),
         )

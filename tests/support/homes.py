@@ -7,9 +7,12 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from marketplace import Market
 from marketplace.keys import Keyring
 from tests.support.catalogue import Town
+from tests.support.environments import ROOT, environments
 
 STEELYARD = Path(sys.executable).with_name("steelyard")
 PASSPHRASE = "a test's passphrase"
@@ -26,6 +29,9 @@ class Home:
     def __post_init__(self) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.path / "deployment.json").write_bytes(self.town.market.chain.deployment.to_bytes())
+        environments()  # built, so that no home builds its own
+        if not (self.path / "environments").exists():
+            (self.path / "environments").symlink_to(ROOT)
         self.keyring = Keyring(self.path / "keys", lambda: PASSPHRASE)
 
     @property
@@ -38,6 +44,11 @@ class Home:
             "PASSPHRASE": PASSPHRASE,
         }
         return {f"STEELYARD_{name}": value for name, value in (found | self.settings).items()}
+
+    def market(self, **changes: Any) -> Market:
+        """The Python client in this home; the caller closes it."""
+        url, gateway = self.town.market.embedded.url, self.town.gateway
+        return Market(home=self.path, rpc=url, gateway=gateway, passphrase=PASSPHRASE, **changes)
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         """A command as a process of its own; the caller ends it. environment: more variables, by their full names."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from eth_account.signers.local import LocalAccount
 
+from compute.environments import Environments
 from compute.provider import requests
 from compute.provider.journal import Journal, Step
 from compute.provider.node import Node, Place
@@ -30,6 +31,7 @@ from marketplace.core.policy import CustomAlgorithms, Purpose
 from marketplace.storage import GatewayStore, LocalStore
 from tests.support.catalogue import Town, served
 from tests.support.chain import running_market
+from tests.support.environments import environments
 
 TABLE = b"time,load,fault\n" + b"".join(b"%d,%d.5,%d\n" % (n, n % 7, n % 2) for n in range(40))
 PURPOSE = Purpose.research
@@ -64,6 +66,7 @@ def algorithm(
     schema: str = 'type = "object"',
     files: Mapping[str, bytes] | None = None,
     output_format: str = "json",
+    environment: str = "python-ml",
 ) -> bytes:
     """A bundle whose entrypoint is `code` and whose one output is result.json."""
     manifest = f"""
@@ -72,7 +75,7 @@ version = "1.0.0"
 description = "An algorithm of a test."
 entrypoint = "main.py"
 mode = "single"
-environment = "python-ml"
+environment = "{environment}"
 
 [limits]
 {limits}
@@ -122,6 +125,7 @@ class Works:
     private: bytes = b""
     hub: str = ""
     patience: float = 1.0
+    environments: Environments = field(default_factory=environments)
 
     def __post_init__(self) -> None:
         self.private = self.private or sha256(bytes(self.owner.key))
@@ -141,7 +145,9 @@ class Works:
 
     @property
     def publisher(self) -> Publisher:
-        return Publisher(self.chain, self.town.store, self.vault, self.owner, self.public)
+        return Publisher(
+            self.chain, self.town.store, self.vault, self.owner, self.public, self.environments.listed()
+        )
 
     def publish(
         self,
@@ -174,7 +180,7 @@ class Works:
         chain, account = chain or self.chain, hot or self.hot
         place = Place(
             chain, store or self.town.store, self.outputs, self.vault, self.journal,
-            self.owner.address, account, self.private, self.patience,
+            self.owner.address, account, self.private, self.environments, self.patience,
         )  # fmt: skip
         keys = Keys(self.public, self.private)
         runner = Runner(self.sandbox, self.vault, self.outputs, keys, chain.domain)

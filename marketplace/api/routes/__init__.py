@@ -1,0 +1,1 @@
+"""The hub's routes, a file for each noun."""
