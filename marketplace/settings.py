@@ -25,8 +25,8 @@ _EXPECTED = {
     "wall": "bubblewrap or gvisor",
     "timeout": "seconds, more than 0 and at most 600",
 }
-_SECRET = frozenset({"passphrase", "passphrase_file"})
-"""Never repeated: a passphrase may stand in the wrong variable."""
+_SECRET = frozenset({"passphrase", "passphrase_file", "database"})
+"""Never repeated: a passphrase may stand in the wrong variable, and a password in a URL."""
 
 
 class Settings(BaseSettings):
@@ -44,6 +44,10 @@ class Settings(BaseSettings):
         "", description="URL or multiaddr of an IPFS daemon's RPC: the shared store in place of the gateway"
     )
     hub: str = Field("", description="URL of a hub: catalogue and live progress; trade needs none")
+    database: SecretStr = Field(
+        SecretStr(""),
+        description="the hub's catalogue: an SQLAlchemy URL of SQLite or PostgreSQL; default <home>/hub.db",
+    )
     sponsor: str = Field("", description="URL of a hub that pays your gas where your wallet holds no coin")
     wallet: str = Field(
         "", description="name of the wallet to act with; may be empty where there is only one"

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scripts.bench_catalogue import indexer_ratios, searches
 from scripts.bench_gas import gas_figures
 from scripts.bench_jobs import first_line_seconds, training_ratio
 from scripts.bench_storage import sealing_shares
@@ -76,6 +77,13 @@ def measure(folder: Path, say: Callable[[str], None]) -> Iterator[Figure]:
     say("encryption, content addressing and storing of up to 256 MiB")
     for store, share in sealing_shares(folder):
         yield Figure(f"seal + CID, share of AES-GCM then SHA-256: {store}", share, 0.8, at_least=True)
+    say("the indexer on 100,000 events, in both databases")
+    for name, ratio in indexer_ratios(folder).items():
+        yield Figure(f"indexer, 100,000 events / raw eth_getLogs, {name}", ratio, 3.0, note="median of pairs")
+    say("search over 100,000 listings, in both databases")
+    for name, found in searches(folder).items():
+        note = f"slowest: {found.slowest}"
+        yield Figure(f"search, 100,000 listings, p95 (ms), {name}", found.p95, 50.0, note=note)
     say("training in the sandbox and bare, in turn")
     ratio = training_ratio(folder)
     yield Figure(

@@ -67,7 +67,7 @@ def serve(
     UnavailableError where chain, database or address are not to be had.
     """
     deployment = read_deployment(settings.deployment_file)
-    database = Database(settings.home / "hub.db")
+    database = Database.of(settings)
     stop = threading.Event()
     with (
         contextlib.closing(database),
@@ -96,6 +96,23 @@ def serve(
         finally:
             stop.set()
             thread.join(SECONDS_TO_FINISH)  # a silent endpoint may hold it longer; nothing is lost by leaving
+
+
+def rebuild(settings: Settings) -> dict[str, int]:
+    """Empties the catalogue of `settings` and fills it again; how many rows each table has then.
+
+    A hub that runs on it goes on. Raises as `serve`.
+    """
+    deployment = read_deployment(settings.deployment_file)
+    with (
+        contextlib.closing(Database.of(settings, empty=True)) as database,
+        Chain(
+            settings.rpc, deployment, confirmations=settings.confirmations, timeout=settings.timeout
+        ) as chain,
+        open_store(settings) as store,
+    ):
+        Indexer(chain, store, database).run_once()
+        return {name: len(rows) for name, rows in database.dump().items()}
 
 
 def create_app(hub: Hub, *, requests: Rate = REQUESTS, tls: ssl.SSLContext | None = None) -> FastAPI:

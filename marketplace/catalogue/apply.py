@@ -6,7 +6,7 @@ undo log: the events above the fork are deleted and the rest is folded once more
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -20,11 +20,14 @@ from marketplace.catalogue.rows import (
     SOURCES,
     Announcement,
     Asset,
+    Entry,
     EventRow,
     Listing,
     OfferDocument,
+    place_of,
 )
-from marketplace.catalogue.schema import TABLES, clear, fetch, get, put
+from marketplace.catalogue.schema import TABLES, clear, fetch, get, get_all, put
+from marketplace.catalogue.tables import named_by
 from marketplace.core.events import Event
 
 CHUNK = 2_000
@@ -63,8 +66,20 @@ def _fold_into(connection: Connection, events: list[Event]) -> None:
     def load(row: type[Any], key: tuple[object, ...]) -> Any:
         return get(connection, row, *key)
 
-    for rows in fold(Tables(load), events).changed().values():
+    tables = Tables(load)
+    _load_ahead(connection, tables, events)
+    for rows in fold(tables, events).changed().values():
         put(connection, rows)
+
+
+def _load_ahead(connection: Connection, tables: Tables, things: Sequence[object]) -> None:
+    """Loads the rows that events speak of, and those that these rows speak of: a few questions, not one for each."""
+    while things:
+        wanted = {row: tables.unknown(row, keys) for row, keys in named_by(things).items()}
+        found = {row: get_all(connection, row, keys) for row, keys in wanted.items() if keys}
+        for row, rows in found.items():
+            tables.know(row, wanted[row], rows)
+        things = [row for rows in found.values() for row in rows]
 
 
 def _recorded(connection: Connection) -> Iterator[Event]:
@@ -81,9 +96,14 @@ def _recorded(connection: Connection) -> Iterator[Event]:
 
 
 def _drop_orphans(connection: Connection) -> None:
-    listing, asset = TABLES[Listing], TABLES[Asset]
+    listing, entry, asset = TABLES[Listing], TABLES[Entry], TABLES[Asset]
+    place: Any = place_of(asset.c.block, asset.c.log_index)  # type: ignore[arg-type]  # the database counts
+    there = exists().where(asset.c.asset_id == entry.c.asset_id, place == entry.c.place)
+    connection.execute(delete(entry).where(~there))
     named = exists().where(asset.c.asset_id == listing.c.asset_id, asset.c.metadata == listing.c.digest)
-    connection.execute(delete(listing).where(~named))
+    # A listing whose asset stands at another place now is read again, and then has its entry there.
+    found = exists().where(entry.c.asset_id == listing.c.asset_id)
+    connection.execute(delete(listing).where(~named | ((listing.c.status == "ok") & ~found)))
     document, announced = TABLES[OfferDocument], TABLES[Announcement]
     same: list[ColumnElement[bool]] = [announced.c[name] == document.c[name] for name in Announcement.KEY]
     connection.execute(delete(document).where(~exists().where(*same)))

@@ -13,7 +13,15 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, exists, select
 
-from marketplace.catalogue.rows import Announcement, Asset, Listing, OfferDocument, Row
+from marketplace.catalogue.rows import (
+    Announcement,
+    Asset,
+    Entry,
+    Listing,
+    OfferDocument,
+    Row,
+    place_of,
+)
 from marketplace.catalogue.schema import TABLES, Database, fetch, get, put
 from marketplace.catalogue.search import Status, fold_case
 from marketplace.chain.client import Chain
@@ -49,6 +57,10 @@ NOT_ENFORCED = (
 """Fields that contracts/libraries/OfferRules.sol refuses unless they are zero."""
 
 Named = Asset | Announcement
+Read = tuple[Listing, Entry]
+Rows = Read | tuple[Listing] | tuple[OfferDocument]
+"""What one document gives: a listing that could be read, its entry for search too."""
+
 R = TypeVar("R", bound=Row)
 
 
@@ -89,14 +101,15 @@ class DocumentReader:
         read = list(self._read_in_time(self._wanted()))
         if read:
             with self._database.write() as connection:
-                for named, row in read:
+                for named, rows in read:
                     # The chain may have been reorganised while the store was asked.
                     now = get(connection, type(named), *named.key())
-                    if now is not None and _digest(now) == _digest(named):
-                        put(connection, [row])
+                    if now is not None and _origin(now) == _origin(named):
+                        for row in rows:
+                            put(connection, [row])
         return len(read)
 
-    def _read_in_time(self, wanted: list[Named]) -> Iterator[tuple[Named, Listing | OfferDocument]]:
+    def _read_in_time(self, wanted: list[Named]) -> Iterator[tuple[Named, Rows]]:
         # A store that is silent costs one timeout here, not one for each document.
         end = time.monotonic() + SECONDS_PER_BATCH
         for named in wanted:
@@ -125,20 +138,21 @@ class DocumentReader:
         due.sort(key=lambda named: self._retries[named.key()][0])
         return [*fresh, *due][:BATCH]
 
-    def _read(self, named: Named) -> Listing | OfferDocument:
-        row: Listing | OfferDocument
+    def _read(self, named: Named) -> Rows:
+        rows: Rows
         if isinstance(named, Asset):
-            row = read_listing(self._store, named, self._place)
+            rows = read_listing(self._store, named, self._place)
         else:
-            row = read_offer(self._store, named, self._place)
-        if row.status == Status.unavailable:
+            rows = (read_offer(self._store, named, self._place),)
+        if rows[0].status == Status.unavailable:
             _, delay = self._retries.get(named.key(), (0.0, FIRST_RETRY))
             self._retries[named.key()] = (self._clock() + delay, min(delay * 2, LAST_RETRY))
-        return row
+        return rows
 
 
-def _digest(named: Named) -> bytes:
-    return named.metadata if isinstance(named, Asset) else named.document
+def _origin(named: Named) -> tuple[object, ...]:
+    """What the rows of a document are made from beside it."""
+    return (named.metadata, named.block, named.log_index) if isinstance(named, Asset) else (named.document,)
 
 
 def _unread(connection: Connection, named: type[R], document: type[Row]) -> list[R]:
@@ -154,17 +168,17 @@ def _unavailable(connection: Connection, named: type[R], document: type[Row]) ->
     return fetch(connection, named, select(names).where(*same, documents.c.status == Status.unavailable))
 
 
-def read_listing(store: ContentStore, asset: Asset, place: Place) -> Listing:
+def read_listing(store: ContentStore, asset: Asset, place: Place) -> Read | tuple[Listing]:
     """What the store holds under an asset's metadata digest. Never raises: what is wrong stands in the row."""
     try:
         read = {Kind.dataset: _dataset, Kind.model: _model}.get(kind_of(asset.asset_id), _unknown)
         return read(store, asset, place)
     except Exception as error:
         status, reason = _outcome(error)
-        return Listing(asset.asset_id, asset.metadata, status, reason, "", "", "", 0, "", "", "")
+        return (Listing(asset.asset_id, asset.metadata, status, reason, "", "", "", 0, "", ""),)
 
 
-def _dataset(store: ContentStore, asset: Asset, place: Place) -> Listing:
+def _dataset(store: ContentStore, asset: Asset, place: Place) -> Read:
     block = _fetch(store, asset.metadata)
     listing = dataset.Listing.parse(block)
     if listing.did != place.did(asset.asset_id):
@@ -175,7 +189,7 @@ def _dataset(store: ContentStore, asset: Asset, place: Place) -> Listing:
     if terms.asset != listing.did:
         raise InputError("the terms are for another asset", got=terms.asset, expected=listing.did)
     words = (listing.name, listing.slug, listing.description, listing.creator.name, *listing.keywords)
-    return Listing(
+    row = Listing(
         asset_id=asset.asset_id,
         digest=asset.metadata,
         status=Status.ok,
@@ -185,18 +199,18 @@ def _dataset(store: ContentStore, asset: Asset, place: Place) -> Listing:
         description=listing.description,
         rows=listing.rows,
         purposes=_spaced(terms.purposes or Purpose),
-        words=fold_case(" ".join(words)),
         document=block.decode(),
     )
+    return row, entry_of(asset, row, " ".join(words))
 
 
-def _model(store: ContentStore, asset: Asset, place: Place) -> Listing:
+def _model(store: ContentStore, asset: Asset, place: Place) -> Read:
     block = _fetch(store, asset.metadata)
     card = ModelCard.parse(block)
     if asset_id(Kind.model, asset.publisher, bytes.fromhex(card.job[2:])) != asset.asset_id:
         raise InputError("the model card names another model's job", got=card.job)
     description = f"Trained by {card.algorithm_name} on {card.dataset}."
-    return Listing(
+    row = Listing(
         asset_id=asset.asset_id,
         digest=asset.metadata,
         status=Status.ok,
@@ -206,12 +220,18 @@ def _model(store: ContentStore, asset: Asset, place: Place) -> Listing:
         description=description,
         rows=0,
         purposes=_spaced(purpose for purpose in Purpose if purpose == card.purpose),
-        words=fold_case(f"{card.name} {description}"),
         document=block.decode(),
     )
+    return row, entry_of(asset, row, f"{card.name} {description}")
 
 
-def _unknown(store: ContentStore, asset: Asset, place: Place) -> Listing:
+def entry_of(asset: Asset, listing: Listing, words: str) -> Entry:
+    """What search keeps of a listing that was read. words: all that it looks through, as they were written."""
+    place = place_of(asset.block, asset.log_index)
+    return Entry(place, asset.asset_id, asset.kind, fold_case(words), listing.purposes)
+
+
+def _unknown(store: ContentStore, asset: Asset, place: Place) -> Read:
     raise InputError(
         "there is no form of listing for this kind of asset yet", got=kind_of(asset.asset_id).name
     )
@@ -298,5 +318,5 @@ def _outcome(error: Exception) -> tuple[str, str]:
 
 
 def _spaced(words: Iterable[str]) -> str:
-    # A space on both sides of each, so that LIKE finds whole words.
+    # A space on both sides of each, so that search finds whole words.
     return f" {' '.join(words)} "

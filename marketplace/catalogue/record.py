@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from json.encoder import encode_basestring
 from typing import Any, get_type_hints
 
 from marketplace.catalogue.rows import EventRow
@@ -24,6 +25,9 @@ EVENTS: dict[str, type[Event]] = {
 }
 
 _OWN = {"at", "contract"}
+_FIELDS = {
+    kind: sorted(field.name for field in fields(kind) if field.name not in _OWN) for kind in EVENTS.values()
+}
 _HINTS = {kind: get_type_hints(kind) for kind in EVENTS.values()}
 
 
@@ -37,15 +41,28 @@ def to_row(event: Event) -> EventRow:
         contract=event.contract,
         name=type(event).__name__,
         job_id=getattr(event, "job_id", None),
-        data=canonical(to_json(event)).decode(),
+        data=_canonical(event),
     )
 
 
 def to_json(event: Event) -> dict[str, Any]:
     """The event's own fields as JSON: integers as decimal text, bytes as 0x-hex."""
-    return {
-        field.name: _encode(getattr(event, field.name)) for field in fields(event) if field.name not in _OWN
-    }
+    return {name: _encode(getattr(event, name)) for name in _FIELDS[type(event)]}
+
+
+def _canonical(event: Event) -> str:
+    """What `canonical` makes of the event's JSON; several times faster, for its names are known and in order."""
+    return "{" + ",".join(f'"{name}":{_text(getattr(event, name))}' for name in _FIELDS[type(event)]) + "}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return f'"0x{value.hex()}"'
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{value}"' if isinstance(value, int) else canonical(_encode(value)).decode()
 
 
 def from_row(row: EventRow) -> Event:
@@ -61,10 +78,10 @@ def from_row(row: EventRow) -> Event:
 
 
 def _encode(value: object) -> Any:
-    if isinstance(value, Receipt):
-        return value.to_json()
     if isinstance(value, bytes):
         return "0x" + value.hex()
+    if isinstance(value, Receipt):
+        return value.to_json()
     if isinstance(value, bool) or not isinstance(value, int):
         return value
     return str(value)

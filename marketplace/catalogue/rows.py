@@ -1,17 +1,22 @@
 """The rows of the read model, as types; `schema` makes one table of each.
 
-KEY names the primary key. Integers wider than SQLite's 63 bits are marked Uint256 and stored as decimal text.
+KEY names the primary key. Integers wider than a database's 63 bits are marked Uint256 and stored as decimal text.
 Amounts are units of the Market's token; times are Unix seconds; `block` and `log_index` say which event made the row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from operator import attrgetter
 from typing import Annotated, ClassVar
 
 from marketplace.core.job import State
 
 Uint256 = Annotated[int, "uint256"]
+Placed = Annotated[int, "place"]
+"""A place on the chain as one number; the lone key of its table."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,14 @@ class Row:
     INDEXES: ClassVar[tuple[tuple[str, ...], ...]] = ()
 
     def key(self) -> tuple[object, ...]:
-        return tuple(getattr(self, name) for name in self.KEY)
+        return taking(self.KEY)(self)
+
+
+@cache
+def taking(names: tuple[str, ...]) -> Callable[[object], tuple[object, ...]]:
+    """What takes these attributes of a thing, as a tuple: made once for each list of names, for it is used often."""
+    take = attrgetter(*names)
+    return (lambda thing: (take(thing),)) if len(names) == 1 else take
 
 
 @dataclass(frozen=True)
@@ -246,8 +258,7 @@ class Listing(Row):
     """What the shared store holds under an asset's metadata digest.
 
     status: `ok`, `unavailable` (tried again) or `invalid` (never tried again), with the reason.
-    rows: of the table, 0 where there is none. words: what search looks through, case folded.
-    document: the document's text, empty unless ok.
+    rows: of the table, 0 where there is none. document: the document's text, empty unless ok.
     """
 
     asset_id: Uint256
@@ -259,10 +270,36 @@ class Listing(Row):
     description: str
     rows: int
     purposes: str
-    words: str
     document: str
 
     KEY: ClassVar = ("asset_id",)
+
+
+@dataclass(frozen=True)
+class Entry(Row):
+    """What search looks through: one for each listing that was read, narrow, in the order of the chain.
+
+    place: of the event that published the asset, as `place_of` numbers it. words: the listing's, case folded.
+    purposes: as in Listing.
+    """
+
+    place: Placed
+    asset_id: Uint256
+    kind: int
+    words: str
+    purposes: str
+
+    KEY: ClassVar = ("place",)
+    INDEXES: ClassVar = (("asset_id",),)
+
+
+LOGS_IN_BLOCK = 1 << 24
+"""More than any block can hold; leaves 2^39 blocks."""
+
+
+def place_of(block: int, log_index: int) -> int:
+    """An event's place on the chain as one number: places are ordered as the events are."""
+    return block * LOGS_IN_BLOCK + log_index
 
 
 @dataclass(frozen=True)
@@ -287,7 +324,7 @@ class OfferDocument(Row):
     text: str
 
     KEY: ClassVar = ("offer_digest", "document", "asset_id")
-    INDEXES: ClassVar = (("asset_id",),)
+    INDEXES: ClassVar = (("asset_id",), ("price",))
 
 
 @dataclass(frozen=True)
@@ -318,8 +355,8 @@ FOLDED: tuple[type[Row], ...] = (
 )
 """Made from events alone, by `fold`."""
 
-DOCUMENTS: tuple[type[Row], ...] = (Listing, OfferDocument)
-"""Made from the shared store alone, by `documents`."""
+DOCUMENTS: tuple[type[Row], ...] = (Listing, Entry, OfferDocument)
+"""Made from the shared store, by `documents`."""
 
 SOURCES: tuple[type[Row], ...] = (Cursor, EventRow)
 """Made from the chain."""

@@ -1,9 +1,9 @@
 """Finding assets, and reading what the catalogue has about one of anything.
 
-Text is searched as substrings (`instr`, as LIKE without its wildcards), not with FTS5: every word of the query must
-occur in the listing's name, slug, description, creator or keywords, as part of a word too ("vibr" finds "vibration"),
-and no index of its own has to be kept and rebuilt. The cost is one scan of the listings until a page is full.
-Results are ordered by age, newest first: nothing that can be bought (sales, jobs) ranks anything.
+Every word of the query must occur in the listing's name, slug, description, creator or keywords, as part of a word too
+("vibr" finds "vibration"); case and compatibility forms do not count, and no sign is special. Both databases answer
+alike. Results are ordered by age, newest first: nothing that can be bought (sales, jobs) ranks anything.
+`candidates` says how they are found in time.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
+from sqlalchemy import Connection, func, select
 
-from marketplace.catalogue.rows import Asset, Job, Listing, Node, OfferDocument
+from marketplace.catalogue.candidates import WINDOW, Wanted, for_anyone, newest
+from marketplace.catalogue.models import storable
+from marketplace.catalogue.rows import Asset, Entry, Job, Listing, Node, OfferDocument, place_of
 from marketplace.catalogue.schema import TABLES, fetch, get
-from marketplace.core.eip712 import ZERO_ADDRESS
 from marketplace.core.ids import Kind
 from marketplace.core.terms import Purpose
 from marketplace.errors import InputError
@@ -26,7 +27,7 @@ MAX_TEXT = 200
 MAX_WORDS = 8
 MAX_LIMIT = 100
 
-_asset, _listing, _offer = TABLES[Asset].c, TABLES[Listing].c, TABLES[OfferDocument].c
+_asset, _entry, _listing, _offer = (TABLES[row].c for row in (Asset, Entry, Listing, OfferDocument))
 
 
 class Status(StrEnum):
@@ -49,8 +50,8 @@ class Standing(StrEnum):
 
 
 def fold_case(text: str) -> str:
-    """Text as search compares it: compatibility forms joined, case folded, spaces single."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """Text as search compares it: compatibility forms joined, case folded, spaces single; storable."""
+    return " ".join(storable(unicodedata.normalize("NFKC", text).casefold()).split())
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,10 @@ class Place:
 
     def __str__(self) -> str:
         return f"{self.block}-{self.log_index}"
+
+    def number(self) -> int:
+        """As entries are placed; the last number that a database holds for one beyond."""
+        return min(place_of(self.block, self.log_index), 2**63 - 1)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -118,52 +123,42 @@ class Page:
     next: Place | None
 
 
-def search(connection: Connection, query: Query, *, now: int) -> Page:
-    """The assets whose listing was read and fits. now: Unix seconds, for offers that run out."""
+def search(connection: Connection, query: Query, *, now: int, window: int = WINDOW) -> Page:
+    """The assets whose listing was read and fits. now: Unix seconds, for offers that run out.
+
+    window: how many entries are looked at one by one; the same answer for every value.
+    """
+    places = newest(connection, _wanted(query, now), query.limit + 1, window=window)
+    shown = _hits(connection, places[: query.limit], now)
+    more = len(places) > query.limit
+    return Page(shown, Place(shown[-1].asset.block, shown[-1].asset.log_index) if more else None)
+
+
+def _wanted(query: Query, now: int) -> Wanted:
+    return Wanted(
+        words=query.words(),
+        kind=None if query.kind is None else query.kind.value,
+        owner=query.owner,
+        max_price=query.max_price,
+        purpose=query.purpose,
+        before=None if query.after is None else query.after.number(),
+        now=now,
+    )
+
+
+def _hits(connection: Connection, places: list[int], now: int) -> tuple[Hit, ...]:
     # Scalar subqueries: asked for the page's rows only, not for all that fit.
-    offers = select(_offer.price, _offer.offer_digest).where(_for_anyone(now))
+    offers = select(_offer.price, _offer.offer_digest).where(for_anyone(now))
     price = offers.with_only_columns(func.min(_offer.price)).scalar_subquery()
     count = offers.with_only_columns(func.count(_offer.offer_digest.distinct())).scalar_subquery()
     statement = (
         select(TABLES[Asset], TABLES[Listing], price, count)
+        .join(TABLES[Entry], _entry.asset_id == _asset.asset_id)
         .join(TABLES[Listing], _listing.asset_id == _asset.asset_id)
-        .where(_listing.status == Status.ok, *_filters(query, now))
-        .order_by(_asset.block.desc(), _asset.log_index.desc())
-        .limit(query.limit + 1)
+        .where(_entry.place.in_(places))
+        .order_by(_entry.place.desc())
     )
-    hits = [_hit(tuple(row)) for row in connection.execute(statement)]
-    shown = tuple(hits[: query.limit])
-    more = len(hits) > query.limit
-    return Page(shown, Place(shown[-1].asset.block, shown[-1].asset.log_index) if more else None)
-
-
-def _for_anyone(now: int) -> ColumnElement[bool]:
-    """An offer of the asset at hand that anyone can buy."""
-    return and_(
-        _offer.asset_id == _asset.asset_id,
-        _offer.buyer == ZERO_ADDRESS,
-        _offer.status == Status.ok,
-        _offer.signer == _asset.owner,
-        _offer.epoch == _asset.epoch,
-        _offer.valid_until >= now,
-    )
-
-
-def _filters(query: Query, now: int) -> list[ColumnElement[bool]]:
-    filters: list[ColumnElement[bool]] = [func.instr(_listing.words, word) > 0 for word in query.words()]
-    if query.kind is not None:
-        filters.append(_asset.kind == query.kind.value)
-    if query.owner is not None:
-        filters.append(_asset.owner == query.owner)
-    if query.max_price is not None:
-        filters.append(exists().where(_for_anyone(now), _offer.price <= query.max_price))
-    if query.purpose is not None:
-        filters.append(_listing.purposes.contains(f" {query.purpose} ", autoescape=True))
-    if query.after is not None:
-        place = query.after
-        same_block = and_(_asset.block == place.block, _asset.log_index < place.log_index)
-        filters.append(or_(_asset.block < place.block, same_block))
-    return filters
+    return tuple(_hit(tuple(row)) for row in connection.execute(statement))
 
 
 def _hit(row: tuple[Any, ...]) -> Hit:

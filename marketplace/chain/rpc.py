@@ -190,12 +190,13 @@ def quantity(value: object, where: str) -> int:
 
 def data(value: object, where: str, length: int | None = None) -> bytes:
     """Bytes from 0x-hex, `length` of them where given. Raises IntegrityError."""
-    if isinstance(value, str) and value.startswith("0x"):
+    if isinstance(value, str) and value[:2] == "0x":
         try:
             found = bytes.fromhex(value[2:])
         except ValueError:
-            found = None
-        if found is not None and len(found) * 2 == len(value) - 2 and length in (None, len(found)):
+            found = b""
+        size = len(found)
+        if size * 2 == len(value) - 2 and (length is None or length == size):  # fromhex skips spaces
             return found
     raise _wrong(where, value, "0x-hex" if length is None else f"{length} bytes in 0x-hex")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from eth_abi.abi import encode
@@ -54,18 +55,26 @@ class Query:
 
     def layout(self, log: Log) -> Layout | None:
         """The layout of a log; None where it fits no event of ours. Raises IntegrityError for a log not asked for."""
-        addresses, firsts = ({key[place] for key in self.layouts} for place in (0, 1))
         wanted = all(
-            topic is None or (len(log.topics) > place and log.topics[place] == topic)
+            len(log.topics) > place and log.topics[place] == topic
             for place, topic in enumerate(self.topics, start=1)
+            if topic is not None
         )
-        if not wanted or not log.topics or log.topics[0] not in firsts or log.contract not in addresses:
+        if not (wanted and log.topics and log.topics[0] in self._firsts and log.contract in self._addresses):
             raise IntegrityError(
                 "the RPC endpoint gave a log that was not asked for",
                 got=f"block {log.at.block}, log {log.at.index} of {log.contract}",
                 do="The endpoint is faulty or lies: use another one.",
             )
         return self.layouts.get((log.contract, log.topics[0]))
+
+    @cached_property
+    def _addresses(self) -> frozenset[str]:
+        return frozenset(address for address, _ in self.layouts)
+
+    @cached_property
+    def _firsts(self) -> frozenset[bytes]:
+        return frozenset(topic for _, topic in self.layouts)
 
 
 def _topic(layout: Layout, field: str, value: object) -> tuple[int, bytes]:

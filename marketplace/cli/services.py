@@ -15,7 +15,7 @@ from eth_account import Account
 from marketplace.accounts.reach import parse_network
 from marketplace.api.doors import parse_origin
 from marketplace.api.gateway import QUOTA, create_app
-from marketplace.api.hub import serve
+from marketplace.api.hub import rebuild, serve
 from marketplace.api.serving import serve_app
 from marketplace.api.sponsor import Allowance
 from marketplace.chain.deploy import Powers, deploy
@@ -137,6 +137,14 @@ def run_hub(
         webhooks_to=tuple(map(parse_network, webhooks_to or [])),
         sponsored=(here.keyring.wallet(sponsor), allowance) if sponsor else None,
     )
+
+
+@hub_app.command("rebuild")
+def rebuild_hub(context: typer.Context) -> None:
+    """Empty the catalogue and fill it again from chain and shared store; whatever is damaged in it is gone."""
+    here = session(context)
+    counts = rebuild(here.settings)
+    here.output.event({"rebuilt": counts}, f"rebuilt: {counts['event']} events, {counts['entry']} listings")
 
 
 def _ready(output: Output, what: str, url: str, **more: str) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from marketplace.catalogue.rows import Listing, OfferDocument
-from marketplace.catalogue.schema import put
+from marketplace.catalogue.documents import entry_of
+from marketplace.catalogue.rows import Asset, Listing, OfferDocument
+from marketplace.catalogue.schema import get, put
 from marketplace.core.events import (
     AccessBought,
     AssetPublished,
@@ -66,7 +67,11 @@ def filled(hub: RunningHub) -> None:
     zero = "0x" + "00" * 20
     with hub.hub.database.write() as connection:
         for asset in (*assets, ASSET):
-            put(connection, [Listing(asset, b"\x0a" * 32, "ok", "", "s", "Name", "", 1, " ", "name", "{}")])
+            row = get(connection, Asset, asset)
+            assert row
+            listing = Listing(asset, b"\x0a" * 32, "ok", "", "s", "Name", "", 1, " ", "{}")
+            put(connection, [listing])
+            put(connection, [entry_of(row, listing, "Name")])
         for n in range(3):
             key = bytes([50 + n]) * 32, bytes([60 + n]) * 32, ASSET
             put(connection, [OfferDocument(*key, "unavailable", "away", zero, zero, zero, 0, 0, 0, "")])

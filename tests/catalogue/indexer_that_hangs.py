@@ -1,6 +1,6 @@
 """A program: an indexer that stops dead in the middle of writing its N-th batch, to be killed there.
 
-Arguments: RPC URL, deployment file, gateway, database, N, marker file (made when it hangs).
+Arguments: RPC URL, deployment file, gateway, database's URL, N, marker file (made when it hangs).
 """
 
 from __future__ import annotations
@@ -48,4 +48,4 @@ indexer.append = append_half  # type: ignore[attr-defined]
 indexer.Follower = ShortSteps  # type: ignore[attr-defined, misc]
 deployment = Deployment.parse(Path(deployment_file).read_bytes())
 with Chain(rpc, deployment, confirmations=1, timeout=20) as chain, GatewayStore(gateway) as store:
-    indexer.Indexer(chain, store, Database(Path(database))).run_once()
+    indexer.Indexer(chain, store, Database(database)).run_once()

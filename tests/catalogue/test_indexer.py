@@ -35,6 +35,9 @@ from marketplace.errors import IntegrityError
 from marketplace.storage import GatewayStore
 from tests.chain.conftest import lying_rpc
 from tests.support.catalogue import Town, running_town
+from tests.support.postgres import Server
+
+from .conftest import again
 
 WRAPPED = b"w" * 80
 
@@ -74,14 +77,6 @@ def wait_for(condition: Callable[[], bool], *, seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
-
-
-@pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Database]:
-    """A second database, to be filled from zero."""
-    database = Database(tmp_path / "fresh.db")
-    yield database
-    database.close()
 
 
 def assert_equal_to_a_rebuild(town: Town, database: Database, fresh: Database) -> None:
@@ -217,10 +212,10 @@ def test_a_reorganisation_back_to_the_first_block_leaves_nothing_behind(
         assert database.dump() == fresh.dump()
 
 
-def test_two_indexers_on_one_file_leave_what_one_would_have_left(
+def test_two_indexers_on_one_database_leave_what_one_would_have_left(
     town: Town, database: Database, fresh: Database
 ) -> None:
-    other = Database(database.path)
+    other = again(database)
     with running(indexer(town, database), indexer(town, other)):
         for number in range(5):
             town.publish(bytes([20 + number]) * 32)
@@ -235,6 +230,19 @@ def test_two_indexers_on_one_file_leave_what_one_would_have_left(
     other.close()
     indexer(town, database).run_once()
     assert_equal_to_a_rebuild(town, database, fresh)
+
+
+def test_the_same_chain_fills_both_databases_with_the_same_rows(
+    town: Town, server: Server, tmp_path: Path
+) -> None:
+    town.announce(town.market.offer(town.publish(b"\x29" * 32)))
+    dumps = []
+    for place in (tmp_path / "hub.db", server.schema()):
+        with contextlib.closing(Database(place)) as database:
+            indexer(town, database).run_once()
+            dumps.append(database.dump())
+    assert dumps[0] == dumps[1]
+    assert dumps[0]["entry"] and dumps[0]["offerdocument"]
 
 
 def test_rows_of_another_deployment_are_not_kept(town: Town, database: Database) -> None:

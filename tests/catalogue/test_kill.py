@@ -22,7 +22,7 @@ ROOT = PROGRAM.parents[2]
 
 @pytest.mark.parametrize("batch", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_kill_in_the_middle_of_a_batch_loses_nothing(
-    town: Town, database: Database, tmp_path: Path, batch: int
+    town: Town, database: Database, fresh: Database, tmp_path: Path, batch: int
 ) -> None:
     for number in range(3):
         asset = town.publish(bytes([batch, number]) * 16)
@@ -32,7 +32,8 @@ def test_a_kill_in_the_middle_of_a_batch_loses_nothing(
     deployment_file.write_bytes(chain.deployment.to_bytes())
     command = [sys.executable, PROGRAM, town.market.embedded.url, deployment_file, town.gateway]
     child = subprocess.Popen(
-        [*command, database.path, str(batch), marker], env={**os.environ, "PYTHONPATH": str(ROOT)}
+        [*command, database.url.render_as_string(hide_password=False), str(batch), marker],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     try:
         deadline = time.monotonic() + 60
@@ -51,8 +52,6 @@ def test_a_kill_in_the_middle_of_a_batch_loses_nothing(
     assert (cursor is None) == (batch == 1)
 
     Indexer(chain, town.store, database).run_once()
-    fresh = Database(tmp_path / "fresh.db")
     Indexer(chain, town.store, fresh).run_once()
     assert database.dump() == fresh.dump()
     assert len(database.dump()["event"]) == len(chain.logs())
-    fresh.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -33,7 +32,7 @@ def careful(town: Town) -> Iterator[Chain]:
     ],
 )
 def test_a_reorganisation_of_any_depth_leaves_what_the_chain_says(
-    town: Town, careful: Chain, database: Database, tmp_path: Path, depth: int
+    town: Town, careful: Chain, database: Database, fresh: Database, depth: int
 ) -> None:
     market, indexer = town.market, Indexer(careful, town.store, database)
     salts = iter(bytes([depth, number]) * 16 for number in range(10))
@@ -49,8 +48,6 @@ def test_a_reorganisation_of_any_depth_leaves_what_the_chain_says(
     town.publish(next(salts))
     market.embedded.mine(2 * CONFIRMATIONS)
     indexer.run_once()
-    fresh = Database(tmp_path / "fresh.db")
     Indexer(careful, town.store, fresh).run_once()
     assert database.dump() == fresh.dump()
     assert len(database.dump()["event"]) == len(careful.logs())
-    fresh.close()

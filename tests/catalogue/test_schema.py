@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from marketplace.catalogue.rows import Credit, Cursor
-from marketplace.catalogue.schema import VERSION, Database, get, put
-from marketplace.errors import UnavailableError
+from marketplace.catalogue.rows import Credit, Cursor, Listing, Pause
+from marketplace.catalogue.schema import Database, get, put
+from marketplace.errors import InputError, UnavailableError
+from marketplace.settings import load_settings
 
 
 def test_the_widest_integers_come_back_exactly(database: Database) -> None:
@@ -38,23 +37,6 @@ def test_readers_see_one_state_while_somebody_writes(database: Database) -> None
         assert get(reader, Cursor, 0) is not None
 
 
-def test_a_file_of_another_version_is_emptied_and_used(tmp_path: Path) -> None:
-    path = tmp_path / "hub.db"
-    first = Database(path)
-    with first.write() as connection:
-        put(connection, [Cursor(0, b"\1" * 32, 5, b"\2" * 32)])
-    first.close()
-    with closing(sqlite3.connect(path)) as plain:
-        plain.execute(f"PRAGMA user_version={VERSION + 1}")
-        plain.execute("ALTER TABLE cursor ADD COLUMN more TEXT NOT NULL DEFAULT ''")
-        plain.commit()
-    second = Database(path)
-    assert all(rows == [] for rows in second.dump().values())
-    with second.write() as connection:
-        put(connection, [Cursor(0, b"\1" * 32, 6, b"\2" * 32)])
-    second.close()
-
-
 def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "hub.db"
     path.write_bytes(b"not a database, but somebody's notes" * 50)
@@ -68,3 +50,35 @@ def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnavailableError, match="does not open"):
         Database(tmp_path / "file" / "hub.db")
+
+
+def test_texts_that_one_database_cannot_hold_are_the_same_in_both(database: Database) -> None:
+    listing = Listing(1, b"m" * 32, "invalid", "a\0b \ud800 \U0001f600 \ufffe", "", "", "", 0, "", "")
+    with database.write() as connection:
+        put(connection, [listing])
+    with database.read() as connection:
+        row = get(connection, Listing, 1)
+    assert row is not None and row.reason == "a\ufffdb \ufffd \U0001f600 \ufffe"
+
+
+def test_rows_are_ordered_by_their_bytes(database: Database) -> None:
+    with database.write() as connection:
+        put(connection, [Pause(name, True) for name in ("b", "B", "a", "ä", "Z", "")])
+    assert [row[0] for row in database.dump()["pause"]] == ["", "B", "Z", "a", "b", "ä"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://hub:s3cret@127.0.0.1:1/hub",
+        "postgresql://hub@127.0.0.1:1/hub?password=s3cret",
+        "mysql://hub:s3cret@127.0.0.1/hub",
+        "postgresql://hub:s3cret@127.0.0.1:port/hub",
+        "s3cret",
+    ],
+)
+def test_a_database_that_is_not_to_be_had_is_an_error_without_the_password(url: str) -> None:
+    with pytest.raises((UnavailableError, InputError)) as error:
+        Database.of(load_settings(database=url))
+    assert "STEELYARD_DATABASE" in str(error.value)
+    assert "s3cret" not in str(error.value) + repr(error.value.__cause__) + repr(load_settings(database=url))

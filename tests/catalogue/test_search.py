@@ -8,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from marketplace.catalogue.apply import forget
+from marketplace.catalogue.documents import entry_of
 from marketplace.catalogue.rows import Asset, Listing, OfferDocument
 from marketplace.catalogue.schema import Database, put
 from marketplace.catalogue.search import Place, Query, fold_case, search
@@ -24,11 +26,13 @@ def add(database: Database, number: int, name: str, **changes: Any) -> int:
     kind, owner = changes.get("kind", Kind.dataset), changes.get("owner", OWNERS[0])
     token = asset_id(kind, owner, number.to_bytes(32))
     purposes = f" {changes.get('purposes', 'research')} "
-    words = fold_case(f"{name} {changes.get('description', '')}")
+    asset = Asset(token, kind, owner, owner, b"m" * 32, 0, 0, 0, number // 2, number % 2)
+    listing = Listing(token, b"m" * 32, changes.get("status", "ok"), "", "", name, "", 1, purposes, "{}")
     with database.write() as connection:
-        put(connection, [Asset(token, kind, owner, owner, b"m" * 32, 0, 0, 0, number // 2, number % 2)])
-        status = changes.get("status", "ok")
-        put(connection, [Listing(token, b"m" * 32, status, "", "", name, "", 1, purposes, words, "{}")])
+        put(connection, [asset])
+        put(connection, [listing])
+        if listing.status == "ok":
+            put(connection, [entry_of(asset, listing, f"{name} {changes.get('description', '')}")])
         for n, price in enumerate(changes.get("prices", ())):
             digest = bytes([n]) * 32
             put(
@@ -110,6 +114,59 @@ def test_pages_of_any_size_together_are_the_whole(stocked: Database, limit: int)
             break
         after = Place.parse(str(page.next))
     assert found == names(stocked)
+
+
+FEW_LETTERS = st.text("ab", max_size=6)
+LETTERS = FEW_LETTERS | st.text("abcß ÄＡ'\"%_\\0\0\ud800\ufffe\U0001f600", max_size=12)
+LISTINGS = st.lists(
+    st.tuples(
+        LETTERS,
+        st.sampled_from(OWNERS),
+        st.sampled_from(["research", "healthcare"]),
+        st.lists(st.integers(1, 9), max_size=2),
+    ),
+    max_size=8,
+)
+QUERIES = st.fixed_dictionaries(
+    {
+        "text": LETTERS,
+        "owner": st.none() | st.sampled_from(OWNERS),
+        "purpose": st.none() | st.sampled_from([Purpose.research, Purpose.healthcare]),
+        "max_price": st.none() | st.integers(0, 9),
+        "limit": st.integers(1, 3),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(listings=LISTINGS, query=QUERIES, window=st.integers(0, 4))
+def test_search_finds_what_a_look_at_every_listing_finds(
+    database: Database, listings: list[Any], query: dict[str, Any], window: int
+) -> None:
+    with database.write() as connection:
+        forget(connection)
+    for number, (name, owner, purpose, prices) in enumerate(listings):
+        add(database, number, name, owner=owner, purposes=purpose, prices=prices)
+
+    def fits(number: int) -> bool:
+        name, owner, purpose, prices = listings[number]
+        return (
+            all(word in fold_case(name + " ") for word in fold_case(query["text"]).split())
+            and query["owner"] in (None, owner)
+            and query["purpose"] in (None, purpose)
+            and (query["max_price"] is None or any(price <= query["max_price"] for price in prices))
+        )
+
+    expected = [number for number in reversed(range(len(listings))) if fits(number)]
+    found, after = [], None
+    while True:
+        with database.read() as connection:
+            page = search(connection, Query(**query, after=after), now=NOW, window=window)
+        found += [hit.asset.block * 2 + hit.asset.log_index for hit in page.hits]
+        after = page.next
+        if after is None:
+            break
+    assert found == expected
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ def answering_server(answer: Answer) -> Iterator[str]:
 
 def says(head: str, body: bytes = b"") -> Answer:
     text = head.replace("LENGTH", str(len(body))).replace("\n", "\r\n")
-    return lambda connection: connection.sendall(f"HTTP/1.1 {text}\r\n\r\n".encode() + body)
+    return lambda connection: connection.sendall(
+        f"HTTP/1.1 {text}\r\nconnection: close\r\n\r\n".encode() + body
+    )
 
 
 def endless(connection: socket.socket) -> None:

@@ -1,0 +1,1 @@
+"""One file for each revision, named after what it brings. A revision that was released is never changed."""
