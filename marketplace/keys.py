@@ -26,6 +26,7 @@ from eth_utils.address import to_checksum_address
 from marketplace.core.canonical import canonical, exact_fields, hex_bytes, parse_json
 from marketplace.core.wrapping import check_size, public_key
 from marketplace.errors import InputError, NotFoundError, RefusedError, UnavailableError
+from marketplace.storage.disk import new_file
 
 NODE_WALLET, NEXT_NODE_WALLET = "node", "node-next"
 """A node's hot key, and the one that will take its place; never the wallet of a person."""
@@ -204,7 +205,8 @@ class Keyring:
         # The library would note the Ethereum address of any secret, of a sealing key's too.
         document = {field: value for field, value in document.items() if field != "address"} | public
         try:
-            _write_private(path, canonical(document))
+            with new_file(path) as file:
+                file.write(canonical(document))
         except FileExistsError:
             raise _taken(name, path) from None
         except OSError as error:
@@ -258,20 +260,6 @@ def _read_private(path: Path) -> bytes:
                 do=f"Run `chmod 600 {path}`, and think about who may have read it.",
             )
         return file.read(_MAX_FILE + 1)
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """Effect: the whole file or none, never over another. Raises FileExistsError if `path` is there."""
-    partial = path.parent / f".{secrets.token_hex(8)}.partial"
-    try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123  # pathlib opens no descriptors
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        path.hardlink_to(partial)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _parse(data: bytes, what: str, public_field: str) -> _KeyFile:

@@ -16,7 +16,7 @@ from marketplace.chain.forwarded import Carry
 from marketplace.errors import InputError, NotFoundError
 from marketplace.keys import NEXT_NODE_WALLET, NODE_WALLET, Keyring
 from marketplace.settings import Settings
-from marketplace.storage import GatewayStore
+from marketplace.storage import SharedStore, open_store
 
 
 class Participant:
@@ -59,8 +59,8 @@ class Participant:
         return HubClient(self.settings.sponsor, self.settings.timeout).carry
 
     @cached_property
-    def store(self) -> GatewayStore:
-        return GatewayStore(self.settings.gateway, timeout=self.settings.timeout)
+    def store(self) -> SharedStore:
+        return open_store(self.settings)
 
     @cached_property
     def keyring(self) -> Keyring:

@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     )
     rpc: str = Field("http://127.0.0.1:8545", description="URL of an Ethereum JSON-RPC endpoint")
     gateway: str = Field("http://127.0.0.1:8080", description="URL of the shared store's gateway")
+    ipfs: str = Field(
+        "", description="URL or multiaddr of an IPFS daemon's RPC: the shared store in place of the gateway"
+    )
     hub: str = Field("", description="URL of a hub: catalogue and live progress; trade needs none")
     database: SecretStr = Field(
         SecretStr(""),
@@ -66,9 +69,14 @@ class Settings(BaseSettings):
 
 def load_settings(**overrides: object) -> Settings:
     """Settings from the environment and the home; keyword arguments win. Raises InputError naming the setting."""
+    if "gateway" in overrides:
+        overrides.setdefault("ipfs", "")  # whoever names a gateway wants that one
     settings = settings_of_environment(**overrides)
     written = _addresses_in(settings.home)
-    missing = {name: value for name, value in written.items() if name not in settings.model_fields_set}
+    chosen = settings.model_fields_set
+    missing = {name: value for name, value in written.items() if name not in chosen}
+    if "gateway" in chosen:
+        missing.pop("ipfs", None)
     return settings.model_copy(update=missing)
 
 
@@ -101,7 +109,9 @@ def _addresses_in(home: Path) -> dict[str, object]:
         return {}
     except OSError as error:
         raise UnavailableError(f"{what} cannot be read", got=f"{path}: {error.strerror}") from None
-    fields = exact_fields(found, {"rpc": str, "gateway": str, "hub": str, "deployment": str}, what=what)
+    fields = exact_fields(
+        found, dict.fromkeys(("rpc", "gateway", "ipfs", "hub", "deployment"), str), what=what
+    )
     return {**fields, "deployment": Path(fields["deployment"])}
 
 

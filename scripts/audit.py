@@ -28,7 +28,7 @@ ALLOWED = frozenset(
     {
         "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BlueOak-1.0.0", "BSD-2-Clause", "BSD-3-Clause",
         "BSL-1.0", "CC0-1.0", "CNRI-Python", "ISC", "LGPL-2.0-or-later", "LGPL-2.1-or-later", "LGPL-3.0-or-later",
-        "MIT", "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Python-2.0", "Unlicense", "Zlib",
+        "MIT", "MIT-0", "MIT-CMU", "MPL-2.0", "PSF-2.0", "Python-2.0", "Unlicense", "WTFPL", "Zlib",
     }
 )  # fmt: skip
 
@@ -45,7 +45,11 @@ _SPOKEN = {
     "Public Domain": "CC0-1.0",
     "Python Software Foundation License": "PSF-2.0",
 }
-_NPM = {"node_modules/memorystream": "MIT"}  # in its `licenses`, which the lock leaves out
+_NPM = {  # in their `licenses`, which the lock leaves out
+    "node_modules/jmespath": "Apache-2.0",
+    "node_modules/memorystream": "MIT",
+    "node_modules/xmlhttprequest-ssl": "MIT",
+}
 _SECONDS = 20
 
 

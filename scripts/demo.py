@@ -32,9 +32,17 @@ def main() -> int:
     parser.add_argument(
         "--keep", action="store_true", help="leave everything running and print the addresses"
     )
+    parser.add_argument(
+        "--ipfs",
+        action="store_true",
+        help="an IPFS daemon holds the shared store: js-ipfs, for development, which has Kubo's RPC",
+    )
     chosen = parser.parse_args()
     report = Report(quiet=chosen.json)
-    with tempfile.TemporaryDirectory(prefix="steelyard-demo-") as folder, Market(Path(folder)) as market:
+    with (
+        tempfile.TemporaryDirectory(prefix="steelyard-demo-") as folder,
+        Market(Path(folder), ipfs=chosen.ipfs) as market,
+    ):
         try:
             Story(market, report).tell()
         except DemoError as error:
@@ -68,7 +76,12 @@ class Story:
     # 1. The provider lists four fifths of Shuttle; the buyer keeps one fifth that is never listed
 
     def open_market(self) -> None:
-        self.report.act("Opening a market: chain, gateway and hub, each a process with a folder of its own")
+        store = self.market.store_name
+        self.report.act(f"Opening a market: chain, {store} and hub, each a process with a folder of its own")
+        if "IPFS" in store:
+            self.report.say(
+                "the daemon is js-ipfs, for development; it is reached by Kubo's RPC, as Kubo would be"
+            )
         self.market.start_services(window=WINDOW, job_time=JOB_TIME)
         self.provider, self.buyer = self.market.party("north-works"), self.market.party("startup")
         self.auditor = self.market.party("auditor")
@@ -265,7 +278,7 @@ class Story:
 
     def audit(self) -> None:
         self.report.act(
-            "An auditor with a deployment file, an RPC and a gateway verifies everything; the hub is stopped"
+            f"An auditor with a deployment file, an RPC and {self.market.store_name} verifies all; the hub is stopped"
         )
         self.market.stop_hub()
         audit = self.auditor.run("audit", "verify", "all", hub=False)
@@ -277,7 +290,9 @@ class Story:
         self.report.value["audit"] = {"ok": audit["ok"], "checks": len(proved), "claimed": claimed}
 
     def tamper(self, job: str) -> None:
-        self.report.act("One byte of a shared block is changed; the gateway serves it unchecked")
+        self.report.act(
+            f"One byte of a shared block is changed; {self.market.store_name} serves it unchecked"
+        )
         events = self.auditor.run("audit", "trace", job)["events"]
         submitted = next(event for event in events if event["event"] == "ReceiptSubmitted")
         changed = self.market.flip_byte_of_output(submitted)

@@ -17,6 +17,10 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import httpx
+from ipfs_daemon import IpfsDaemon
+
+from marketplace.core.cid import Cid
+from marketplace.storage import LocalStore
 
 STEELYARD = Path(sys.executable).with_name("steelyard")
 _PATIENCE = 60.0
@@ -74,10 +78,11 @@ def _stream(process: subprocess.Popen[str]) -> IO[str]:
 
 
 class Market:
-    """The services of one demo, ended with it."""
+    """The services of one demo, ended with it. ipfs: an IPFS daemon holds the shared store in place of the gateway."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, ipfs: bool) -> None:
         self._folder = folder
+        self._ipfs = IpfsDaemon(folder / "ipfs") if ipfs else None
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._urls: dict[str, str] = {}
         self._said: dict[str, list[str]] = {}
@@ -94,6 +99,13 @@ class Market:
             process.send_signal(signal.SIGTERM)
         for name in list(self._processes):
             self._stop(name)
+        if self._ipfs:
+            self._ipfs.kill()
+
+    @property
+    def store_name(self) -> str:
+        """What holds the shared store, as the story says it."""
+        return "an IPFS daemon" if self._ipfs else "a gateway"
 
     def party(self, name: str) -> Party:
         """A new party; the deployment file, its trust root, is handed to it."""
@@ -104,13 +116,17 @@ class Market:
 
     def start_services(self, *, window: int, job_time: int) -> None:
         chain = Party("chain", self._folder / "chain", self._urls)
-        gateway = Party("gateway", self._folder / "gateway", self._urls)
         times = ("--window", str(window), "--job-time", str(job_time))
-        starting = [
-            self._start("chain", chain, "chain", "run", "--port", "0", *times),
-            self._start("gateway", gateway, "gateway", "run", "--port", "0"),
-        ]
-        self._urls["STEELYARD_RPC"], self._urls["STEELYARD_GATEWAY"] = (ready()["url"] for ready in starting)
+        chain_ready = self._start("chain", chain, "chain", "run", "--port", "0", *times)
+        if self._ipfs:
+            self._ipfs.start()
+            self._urls["STEELYARD_IPFS"] = self._ipfs.url
+        else:
+            gateway = Party("gateway", self._folder / "gateway", self._urls)
+            self._urls["STEELYARD_GATEWAY"] = self._start(
+                "gateway", gateway, "gateway", "run", "--port", "0"
+            )()["url"]
+        self._urls["STEELYARD_RPC"] = chain_ready()["url"]
         self._hub_ready = self._start("hub", self.party("hub"), "hub", "run", "--port", "0")
 
     def wait_for_hub(self) -> None:
@@ -180,22 +196,17 @@ class Market:
         return {"transaction": transaction, "gas": int(answer["result"]["gasUsed"], 16)}
 
     def flip_byte_of_output(self, submitted: dict[str, Any]) -> str:
-        """Changes one byte of the sealed output's body in the gateway's folder; returns the block's CID."""
-        store = self._folder / "gateway" / "store"
-        header = submitted["details"]["receipt"]["outputDigest"]
-        for path in sorted(store.rglob("bafk*")):
-            if path.name == self._body_of(store, header):
-                _flip_byte(path)
-                self._changed = path
-                return path.name
-        raise DemoError("the sealed output is not in the store")
+        """Changes one byte of the sealed output's body where the store keeps it; returns the block's CID."""
+        header = Cid.raw(bytes.fromhex(submitted["details"]["receipt"]["outputDigest"][2:]))
+        body = Cid.parse(json.loads(self._path_of(header).read_bytes())["body"])
+        self._changed = self._path_of(body)
+        _flip_byte(self._changed)
+        return str(body)
 
-    def _body_of(self, store: Path, header: str) -> str:
-        from marketplace.core.cid import Cid
-
-        name = str(Cid.raw(bytes.fromhex(header[2:])))
-        path = next(store.rglob(name))
-        return str(json.loads(path.read_bytes())["body"])
+    def _path_of(self, cid: Cid) -> Path:
+        if self._ipfs:
+            return self._ipfs.path_of(cid.digest)
+        return LocalStore(self._folder / "gateway" / "store").path_of(cid)
 
     def keep(self) -> None:
         """Mends the changed block, starts the hub again, shows the addresses and waits for Ctrl-C."""

@@ -7,6 +7,10 @@ import socket
 import pytest
 from hypothesis import settings
 
+from tests.support.ipfs import ipfs, ipfs_store
+
+__all__ = ["ipfs", "ipfs_store"]
+
 # Machines are shared and slow at times; an example's time is no property of the code.
 settings.register_profile("steelyard", deadline=None, print_blob=True)
 settings.load_profile("steelyard")

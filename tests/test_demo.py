@@ -1,4 +1,4 @@
-"""The demo, as a user runs it: seven processes, and every promise of its story."""
+"""The demo, as a user runs it: seven processes, and every promise of its story; behind a gateway, and on IPFS."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ EUROS = 1_000_000
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def demo() -> dict[str, Any]:
+@pytest.fixture(scope="module", params=["gateway", "ipfs"])
+def demo(request: pytest.FixtureRequest) -> dict[str, Any]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STEELYARD_")}
-    command = [sys.executable, str(ROOT / "scripts" / "demo.py"), "--json"]
+    chosen = ["--ipfs"] if request.param == "ipfs" else []
+    command = [sys.executable, str(ROOT / "scripts" / "demo.py"), "--json", *chosen]
     done = subprocess.run(command, env=kept, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr
     value: dict[str, Any] = json.loads(done.stdout)

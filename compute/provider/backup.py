@@ -9,9 +9,7 @@ that is older than the chain does no harm: the node asks the chain what became o
 from __future__ import annotations
 
 import io
-import os
 import re
-import secrets
 import sqlite3
 import tarfile
 from collections.abc import Iterator
@@ -22,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 from marketplace.core.canonical import canonical, exact_fields, hex_bytes, parse_json, sha256
 from marketplace.errors import InputError, IntegrityError, NotFoundError, RefusedError
-from marketplace.storage.disk import disk_error, write_atomically
+from marketplace.storage.disk import disk_error, new_file, write_atomically
 
 _INDEX = "backup.json"
 _JOURNAL = "node.db"
@@ -88,20 +86,10 @@ def _copy_journal(source: Path, target: Path) -> Path:
 
 def _write(members: dict[str, Path], file: Path) -> Summary:
     digests = {name: sha256(path.read_bytes()).hex() for name, path in members.items()}
-    # A name that nobody can guess, and no file or link that is there: the folder may be open to others.
-    partial = file.with_name(f".{secrets.token_hex(8)}.partial")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(partial, flags, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as out, tarfile.open(fileobj=out, mode="w") as archive:
-            _add(archive, _INDEX, canonical({"version": 1, "files": digests}))
-            for name, path in members.items():
-                _add(archive, name, path.read_bytes())
-            out.flush()
-            os.fsync(descriptor)
-        os.link(partial, file)  # unlike a rename, never over another file
-    finally:
-        partial.unlink(missing_ok=True)
+    with new_file(file) as out, tarfile.open(fileobj=out, mode="w") as archive:
+        _add(archive, _INDEX, canonical({"version": 1, "files": digests}))
+        for name, path in members.items():
+            _add(archive, name, path.read_bytes())
     return _summary(members, file.stat().st_size)
 
 

@@ -32,6 +32,7 @@ from marketplace.core.offer import Wrap
 from marketplace.errors import InputError, IntegrityError, NotFoundError
 from marketplace.keys import sign_digest
 from marketplace.storage import LocalStore
+from marketplace.storage.ahead import ahead
 from marketplace.storage.disk import disk_error, write_atomically
 
 Header: TypeAlias = envelope.Header | Commitment
@@ -109,7 +110,9 @@ class Vault:
             self.store.put(cid, block)
 
         try:
-            return SealedDataset(envelope.seal(source, id=str(did), key=key, prefix=prefix, put=put), key)
+            with ahead(put) as put_ahead:
+                header = envelope.seal(source, id=str(did), key=key, prefix=prefix, put=put_ahead)
+            return SealedDataset(header, key)
         except BaseException:
             self._drop(kept)
             raise

@@ -38,7 +38,7 @@ from marketplace.catalogue.schema import Database
 from marketplace.chain.client import Chain
 from marketplace.chain.deployment import read_deployment
 from marketplace.settings import Settings
-from marketplace.storage import GatewayStore
+from marketplace.storage import open_store
 from marketplace.wire.accounts import NonceRequest, SignInRequest, WebhookRequest
 from marketplace.wire.events import Gone, MarketEvent, Reorganised
 from marketplace.wire.sponsor import SponsoredCall
@@ -78,7 +78,7 @@ def serve(
         Chain(
             settings.rpc, deployment, confirmations=settings.confirmations, timeout=settings.timeout
         ) as chain,
-        GatewayStore(settings.gateway, timeout=settings.timeout) as store,
+        open_store(settings) as store,
     ):
         pulse = Pulse()
         indexer = Indexer(chain, store, database, pulse.beat)
@@ -115,7 +115,7 @@ def rebuild(settings: Settings) -> dict[str, int]:
         Chain(
             settings.rpc, deployment, confirmations=settings.confirmations, timeout=settings.timeout
         ) as chain,
-        GatewayStore(settings.gateway, timeout=settings.timeout) as store,
+        open_store(settings) as store,
     ):
         Indexer(chain, store, database).run_once()
         return {name: len(rows) for name, rows in database.dump().items()}

@@ -14,7 +14,7 @@ def write_addresses(home: Path, settings: Settings) -> None:
 
     Only the home's owner may read the file: the URL of an endpoint may hold a key.
     """
-    names = ("rpc", "gateway", "hub", "deployment")
+    names = ("rpc", "gateway", "ipfs", "hub", "deployment")
     found = {name: str(getattr(settings, name)) for name in names}
     write_atomically(home / ADDRESSES, canonical(found), mode=0o600)
 

@@ -93,14 +93,16 @@ def _wallets(here: Session) -> Iterator[Finding]:
             yield warning("wallet", what, f"Send it ether for gas{fund}.")
 
 
-def gateway(here: Session) -> Iterator[Finding]:
+def shared_store(here: Session) -> Iterator[Finding]:
+    kind = "IPFS" if here.settings.ipfs else "gateway"
     try:
         here.store.has(Cid.raw(sha256(b"")))
     except SteelyardError as error:
         level = Level.wrong if here.settings.deployment_file.is_file() else Level.warning
-        yield of_error("gateway", error, level=level, do=_START.format("GATEWAY"))
+        do = "Start it, or unset STEELYARD_IPFS." if here.settings.ipfs else _START.format("GATEWAY")
+        yield of_error(kind, error, level=level, do=do)
     else:
-        yield ok("gateway", f"answers at {here.store.host}")
+        yield ok(kind, f"answers at {here.store.host}")
 
 
 def hub(here: Session) -> Iterator[Finding]:

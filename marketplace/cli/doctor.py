@@ -25,7 +25,7 @@ _CHECKS: Mapping[str, Check] = {
     "identity": checks_market.wallet,
     "up": checks_machine.services,
     "chain": checks_market.chain,
-    "gateway": checks_market.gateway,
+    "gateway": checks_market.shared_store,
     "hub": checks_market.hub,
 }
 

@@ -81,7 +81,7 @@ def _for_demo(settings: Settings, chosen: Mapping[str, object]) -> Settings:
     home = settings.home.absolute() / "demo" / "market"
     for folder in (home.parent, home):
         folder.mkdir(exist_ok=True, mode=0o700)
-    own = {"home": home, "deployment": home / "deployment.json", "hub": "", "wallet": ""}
+    own = {"home": home, "deployment": home / "deployment.json", "hub": "", "ipfs": "", "wallet": ""}
     return settings.model_copy(update={**own, "passphrase": SecretStr(""), "passphrase_file": None})
 
 

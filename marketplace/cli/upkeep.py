@@ -17,6 +17,7 @@ from marketplace.cli.session import Session
 from marketplace.errors import InputError, RefusedError, SteelyardError
 from marketplace.keys import NODE_WALLET
 from marketplace.settings import ADDRESSES, Settings
+from marketplace.storage.shared import host_of
 from marketplace.supervisor import Kept, Service, Supervisor
 
 PORTS = {"rpc": 8545, "gateway": 8080, "hub": 8000}
@@ -37,6 +38,8 @@ class Up:
         """settings: of the environment and options alone; what they set is elsewhere. ports: by setting."""
         self.output, self.market, self.ports, self.demo = output, market, ports, demo
         named = {name for name in PORTS if name in settings.model_fields_set and getattr(settings, name)}
+        if settings.ipfs:
+            named.add("gateway")  # the daemon is the shared store
         self.elsewhere = set() if demo else named
         self.names_home = "home" in settings.model_fields_set
         absolute = {"home": settings.home.absolute(), "deployment": settings.deployment_file.absolute()}
@@ -169,7 +172,10 @@ class Up:
         rows += [
             (_KINDS[name], "elsewhere", _shown(getattr(self.settings, name)))
             for name in sorted(self.elsewhere)
+            if name != "gateway" or not self.settings.ipfs
         ]
+        if self.settings.ipfs:
+            rows.append(("IPFS", "elsewhere", host_of(self.settings.ipfs)))
         if not self.demo and "node" not in self.market.kept:
             rows.append(("node", "none yet", "it starts once this home has one"))
         return table(f"Steelyard in {self.settings.home}", ("service", "state", "address"), rows)

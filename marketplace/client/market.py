@@ -31,6 +31,7 @@ class Market:
         hub: str | None = None,
         rpc: str | None = None,
         gateway: str | None = None,
+        ipfs: str | None = None,
         home: str | Path | None = None,
         passphrase: str | None = None,
         say: Say | None = None,
@@ -39,12 +40,13 @@ class Market:
 
         deployment: file. wallet: name of a key in the home. hub: URL; without one a search reads every listing from
         chain and store, which is slower, and live progress is not shown; nothing else asks a hub. rpc, gateway: URLs.
-        home: folder with `keys/`. passphrase: of the key files. say: is told of steps that take a while.
+        ipfs: RPC of an IPFS daemon in place of the gateway. home: folder with `keys/`. passphrase: of the key files.
+        say: is told of steps that take a while.
         Raises InputError for a setting that does not fit.
         """
         named = {
-            "deployment": deployment, "wallet": wallet, "hub": hub, "rpc": rpc, "gateway": gateway, "home": home,
-            "passphrase": passphrase,
+            "deployment": deployment, "wallet": wallet, "hub": hub, "rpc": rpc, "gateway": gateway, "ipfs": ipfs,
+            "home": home, "passphrase": passphrase,
         }  # fmt: skip
         settings = load_settings(**{name: value for name, value in named.items() if value is not None})
         self._place = Place(settings, say)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import threading
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -45,7 +46,7 @@ class Cid:
     @classmethod
     def of(cls, codec: Codec, block: bytes | bytearray | memoryview) -> Cid:
         """The identifier of `block`."""
-        return cls(codec, sha256(block))
+        return cls(codec, _hashed.note(block))
 
     @classmethod
     def parse(cls, text: str) -> Cid:
@@ -76,7 +77,7 @@ class Cid:
 
     def check(self, block: bytes) -> bytes:
         """`block` itself if its digest fits. Raises IntegrityError if not."""
-        digest = sha256(block)
+        digest = _hashed.known(block) or sha256(block)
         if digest != self.digest:
             raise IntegrityError(
                 f"block {self} does not hold the bytes that its name promises",
@@ -88,6 +89,36 @@ class Cid:
 
     def __str__(self) -> str:
         return "b" + base64.b32encode(self.to_bytes()).decode("ascii").rstrip("=").lower()
+
+
+class _Hashed:
+    """The digests of the blocks that were named last: on its way into a store a block is hashed once, not twice.
+
+    A block is known by being the same object, which is held, so that no other takes its place; bytes never change.
+    """
+
+    _MOST = 24  # about 6 MiB of leaves
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[bytes, bytes]] = {}
+        self._lock = threading.Lock()
+
+    def note(self, block: bytes | bytearray | memoryview) -> bytes:
+        digest = sha256(block)
+        if type(block) is bytes and len(block) >= _WORTH_IT:
+            with self._lock:
+                self._kept[id(block)] = (block, digest)
+                if len(self._kept) > self._MOST:
+                    del self._kept[next(iter(self._kept))]
+        return digest
+
+    def known(self, block: bytes) -> bytes | None:
+        block_, digest = self._kept.get(id(block), (None, None))
+        return digest if block_ is block else None
+
+
+_WORTH_IT = 65_536
+_hashed = _Hashed()
 
 
 def _refusal(got: object) -> InputError:

@@ -155,7 +155,8 @@ def open_sealed(
 ) -> Iterator[bytes]:
     """The plaintext bytes [start, stop), a chunk or a part of one at a time; both ends are cut to the file's size.
 
-    Fetches and decrypts only the leaves that the range needs. The whole file is authentic only once all was read.
+    Fetches and decrypts only the leaves that the range needs, and fetches the nodes above them, each once.
+    The whole file is authentic only once all was read.
     Raises IntegrityError if `key` is not the one that the header commits to, or a block, a size or a chunk
     does not fit; InputError if start < 0 or stop < start; and what `get` raises.
     """
@@ -169,12 +170,9 @@ def open_sealed(
     return _opened(header, AESGCM(key), get, start, header.size if stop is None else min(stop, header.size))
 
 
-def _encrypted(source: BinaryIO, cipher: AESGCM, prefix: bytes, data: bytes) -> Iterator[memoryview]:
-    buffer = memoryview(bytearray(LEAF))
+def _encrypted(source: BinaryIO, cipher: AESGCM, prefix: bytes, data: bytes) -> Iterator[bytes]:
     for number, (chunk, last) in enumerate(_chunks(source)):
-        leaf = buffer[: len(chunk) + TAG]
-        cipher.encrypt_into(_nonce(prefix, number, last), chunk, data, leaf)
-        yield leaf
+        yield cipher.encrypt(_nonce(prefix, number, last), chunk, data)  # the very bytes that are stored
 
 
 def _chunks(source: BinaryIO) -> Iterator[tuple[bytes, bool]]:
@@ -188,16 +186,16 @@ def _chunks(source: BinaryIO) -> Iterator[tuple[bytes, bool]]:
 
 
 def _opened(header: Header, cipher: AESGCM, get: Get, start: int, stop: int) -> Iterator[bytes]:
-    body_size = unixfs.size(header.body, get)
-    if body_size != sealed_size(header.size):
-        raise _refusal(header, f"a body of {body_size} bytes", f"{sealed_size(header.size)} bytes")
+    body = unixfs.File.open(header.body, get)
+    if body.size != sealed_size(header.size):
+        raise _refusal(header, f"a body of {body.size} bytes", f"{sealed_size(header.size)} bytes")
     if start >= stop and header.size:
         return
     data, last_number = _associated_data(header.id), max(0, header.size - 1) // CHUNK
     number, end = start // CHUNK, max(0, stop - 1) // CHUNK + 1
     if not header.size:
         number = 0  # the empty file has one chunk, which is checked like any other
-    for leaf in unixfs.read(header.body, get, number * LEAF, end * LEAF):
+    for leaf in body.read(get, number * LEAF, end * LEAF):
         try:
             chunk = cipher.decrypt(_nonce(header.prefix, number, number == last_number), leaf, data)
         except InvalidTag:

@@ -60,10 +60,52 @@ def pieces(source: BinaryIO, length: int) -> Iterator[bytes]:
         raise UnavailableError("a file cannot be read", got=error.strerror or error) from error
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file whose root block was fetched and checked: its size is known, and that block is not fetched again.
+
+    links, height: the root's children and its height above the leaves; of a file of one leaf none and 0.
+    leaf: the bytes of that one leaf.
+    """
+
+    size: int
+    links: tuple[Link, ...]
+    height: int
+    leaf: bytes
+
+    @classmethod
+    def open(cls, root: Cid, get: Get) -> File:
+        """Fetch the root block. Errors as in `read`."""
+        if root.codec == "raw":
+            leaf = _single_leaf(root, get)
+            return cls(len(leaf), (), 0, leaf)
+        links, height = _open_root(root, get)
+        return cls(sum(link.size for link in links), links, height, b"")
+
+    def read(self, get: Get, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """As `read`, each block that the range needs fetched once."""
+        stop = self.size if stop is None else min(stop, self.size)
+        if not self.height:
+            piece = self.leaf[start:stop]
+            if piece:
+                yield piece
+            return
+        if start >= stop:
+            return
+        for leaf, offset in _leaves(self.links, self.height, 0, get, start, stop):
+            block = leaf.cid.check(get(leaf.cid))
+            if len(block) != leaf.size:
+                raise _refusal(
+                    leaf.cid, f"a leaf of {len(block)} bytes", f"{leaf.size} bytes, as its parent says"
+                )
+            low, high = max(start - offset, 0), min(stop - offset, len(block))
+            yield block if high - low == len(block) else block[low:high]
+
+
 def read(root: Cid, get: Get, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
     """The bytes [start, stop) of a file, a leaf or a part of one at a time; both ends are cut to the file's size.
 
-    get: fetches a block; what it returns is checked here. Fetches only what the range needs.
+    get: fetches a block; what it returns is checked here. Fetches only what the range needs, each block once.
     Raises InputError if start < 0 or stop < start, IntegrityError at the first block that does not hash to its name
     or does not fit the file's tree, and what `get` raises.
     """
@@ -74,9 +116,7 @@ def read(root: Cid, get: Get, start: int = 0, stop: int | None = None) -> Iterat
 
 def size(root: Cid, get: Get) -> int:
     """Bytes of the file that `root` names, as its root block states. Errors as in `read`."""
-    if root.codec == "raw":
-        return len(_single_leaf(root, get))
-    return sum(link.size for link in _open_root(root, get)[0])
+    return File.open(root, get).size
 
 
 def blocks(root: Cid, get: Get) -> Iterator[Cid]:
@@ -129,8 +169,9 @@ class _Builder:
         return Root(self._levels[level][0].cid, self._size)
 
     def _keep(self, leaf: bytes | bytearray | memoryview) -> None:
-        cid = Cid.of("raw", leaf)
-        self._put(cid, bytes(leaf))
+        block = bytes(leaf)
+        cid = Cid.of("raw", block)
+        self._put(cid, block)
         self._size += len(leaf)
         self._add(0, Link(cid, len(leaf), len(leaf)))
 
@@ -150,22 +191,7 @@ class _Builder:
 
 
 def _read(root: Cid, get: Get, start: int, stop: int | None) -> Iterator[bytes]:
-    if root.codec == "raw":
-        piece = _single_leaf(root, get)[start:stop]
-        if piece:
-            yield piece
-        return
-    links, height = _open_root(root, get)
-    end = sum(link.size for link in links)
-    stop = end if stop is None else min(stop, end)
-    for leaf, offset in _leaves(links, height, 0, get, start, stop):
-        block = leaf.cid.check(get(leaf.cid))
-        if len(block) != leaf.size:
-            raise _refusal(
-                leaf.cid, f"a leaf of {len(block)} bytes", f"{leaf.size} bytes, as its parent says"
-            )
-        low, high = max(start - offset, 0), min(stop - offset, len(block))
-        yield block if high - low == len(block) else block[low:high]
+    yield from File.open(root, get).read(get, start, stop)
 
 
 def _leaves(

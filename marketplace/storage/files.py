@@ -27,10 +27,12 @@ def read_file(root: Cid, store: ContentStore, *, limit: int = MAX_FILE) -> Itera
     limit: most bytes accepted, since a few blocks can claim a file of any size.
     Raises InputError if the file is longer, before its first byte; else as `ContentStore.get`.
     """
-    size = unixfs.size(root, store.get)
-    if size > limit:
-        raise InputError(f"file {root} is too long", got=f"{size} bytes", expected=f"at most {limit} bytes")
-    yield from unixfs.read(root, store.get)
+    file = unixfs.File.open(root, store.get)
+    if file.size > limit:
+        raise InputError(
+            f"file {root} is too long", got=f"{file.size} bytes", expected=f"at most {limit} bytes"
+        )
+    yield from file.read(store.get)
 
 
 def put_block(store: ContentStore, document: bytes) -> Cid:

@@ -30,7 +30,10 @@ class ContentStore(Protocol):
         ...
 
     def has(self, cid: Cid) -> bool:
-        """Whether bytes lie under this name; they are not checked. Raises UnavailableError if there is no answer."""
+        """Whether bytes lie under this name, or under its digest with another codec; they are not checked.
+
+        Raises UnavailableError if there is no answer.
+        """
         ...
 
 

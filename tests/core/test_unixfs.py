@@ -117,7 +117,14 @@ def test_any_range_of_a_small_file_reads_as_the_slice(data: bytes, start: int, l
     assert b"".join(read(root.cid, blocks.__getitem__, start)) == data[start:]
 
 
-def test_a_range_fetches_only_what_it_needs(large: tuple[Root, Blocks, bytes]) -> None:
+@settings(deadline=None, max_examples=60)
+@given(
+    start=st.integers(0, LARGE + 10),
+    length=st.integers(0, 3 * LEAF) | st.sampled_from([1, LEAF, WIDTH * LEAF]),
+)
+def test_a_range_fetches_the_nodes_and_leaves_above_it_once_and_no_others(
+    large: tuple[Root, Blocks, bytes], start: int, length: int
+) -> None:
     root, blocks, data = large
     fetched: list[Cid] = []
 
@@ -125,8 +132,12 @@ def test_a_range_fetches_only_what_it_needs(large: tuple[Root, Blocks, bytes]) -
         fetched.append(cid)
         return blocks[cid]
 
-    assert b"".join(read(root.cid, get, LEAF - 1, LEAF + 1)) == data[LEAF - 1 : LEAF + 1]
-    assert [cid.codec for cid in fetched] == ["dag-pb", "dag-pb", "raw", "raw"]
+    assert b"".join(read(root.cid, get, start, start + length)) == data[start : start + length]
+    stop = min(start + length, LARGE)
+    leaves = range(start // LEAF, -(-stop // LEAF)) if start < stop else range(0)
+    needed = [Cid.of("raw", data[n * LEAF : (n + 1) * LEAF]) for n in leaves]
+    assert [cid for cid in fetched if cid.codec == "raw"] == needed
+    assert len(fetched) == 1 + len({n // WIDTH for n in leaves}) + len(needed)
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, None), (0, -1), (5, 4)])

@@ -158,7 +158,7 @@ def test_a_link_or_file_that_waits_for_a_backup_gets_nothing_of_it(
     assert victim.read_text() == "mine"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     # And were its name guessed all the same:
-    monkeypatch.setattr("compute.provider.backup.secrets.token_hex", lambda _: "stranger")
+    monkeypatch.setattr("marketplace.storage.disk.secrets.token_hex", lambda _: "stranger")
     for wait in (lambda: open_to_all.symlink_to(victim), lambda: open_to_all.write_text("read along")):
         wait()
         with pytest.raises(SteelyardError):
@@ -176,7 +176,7 @@ def test_a_backup_is_written_over_nothing_that_came_meanwhile(
         sync(descriptor)
         file.write_text("somebody else's")
 
-    monkeypatch.setattr("compute.provider.backup.os.fsync", come)
+    monkeypatch.setattr("marketplace.storage.disk.os.fsync", come)
     with pytest.raises(RefusedError, match="there already"):
         backup(home, file, data=False)
     assert file.read_text() == "somebody else's"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import gzip
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,87 +21,29 @@ from marketplace.errors import (
     UnavailableError,
 )
 from marketplace.storage import MAX_BLOCK, GatewayStore
+from tests.support.lies import (
+    Answer,
+    answering_server,
+    dripping,
+    endless,
+    endless_chunks,
+    endless_error,
+    endless_head,
+    says,
+    silent,
+)
 
 BLOCK = b"a block"
 CID = Cid.of("raw", BLOCK)
 ZIPPED = gzip.compress(BLOCK)
-
-Answer = Callable[[socket.socket], None]
-
-
-@contextmanager
-def _answering(answer: Answer) -> Iterator[str]:
-    """A server that reads a request's head and then does what `answer` says."""
-
-    def run() -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-    def serve(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            received = b""
-            while b"\r\n\r\n" not in received:
-                received += connection.recv(65_536)
-            answer(connection)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(timeout=5)
 
 
 @pytest.fixture
 def answering() -> Iterator[Callable[[Answer], GatewayStore]]:
     with ExitStack() as stack:
         yield lambda answer: stack.enter_context(
-            GatewayStore(stack.enter_context(_answering(answer)), timeout=0.5)
+            GatewayStore(stack.enter_context(answering_server(answer)), timeout=0.5)
         )
-
-
-def says(head: str, body: bytes = b"") -> Answer:
-    text = head.replace("LENGTH", str(len(body))).replace("\n", "\r\n")
-    return lambda connection: connection.sendall(f"HTTP/1.1 {text}\r\n\r\n".encode() + body)
-
-
-def endless(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-    while True:
-        connection.sendall(bytes(65_536))
-
-
-def endless_chunks(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-    while True:
-        connection.sendall(b"10000\r\n" + bytes(65_536) + b"\r\n")
-
-
-def endless_error(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 500 Oh\r\n\r\n")
-    while True:
-        connection.sendall(bytes(65_536))
-
-
-def endless_head(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\n")
-    while True:
-        connection.sendall(b"x-more: " + b"a" * 60_000 + b"\r\n")
-
-
-def silent(connection: socket.socket) -> None:
-    time.sleep(3)
-
-
-def dripping(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
-    for _ in range(100):
-        connection.sendall(b".")
-        time.sleep(0.1)
 
 
 LIES: dict[str, tuple[Answer, type[SteelyardError]]] = {
@@ -225,7 +166,7 @@ def with_secrets(url: str) -> str:
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.replace(" ", "_"))
 def test_no_error_shows_the_password_or_the_key_in_a_gateways_address(lie: str) -> None:
-    with _answering(LIES[lie][0]) as url, GatewayStore(with_secrets(url), timeout=0.5) as store:
+    with answering_server(LIES[lie][0]) as url, GatewayStore(with_secrets(url), timeout=0.5) as store:
         with pytest.raises(SteelyardError) as caught:
             store.get(CID)
         assert "s3cr3t" not in f"{caught.value} {store!r}"

@@ -33,7 +33,21 @@ def test_addresses_in_the_home_stand_in_for_variables_and_variables_win(
     assert settings_of_environment().rpc == "http://127.0.0.1:8545"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"rpc":1,"gateway":"","hub":"","deployment":""}'])
+def test_an_ipfs_daemon_in_the_home_stands_in_for_a_gateway_that_nobody_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write_addresses(tmp_path, load_settings(ipfs="http://a:5001"))
+    assert load_settings().ipfs == "http://a:5001"
+    assert load_settings(gateway="http://b:2").ipfs == ""
+    monkeypatch.setenv("STEELYARD_GATEWAY", "http://b:2")
+    assert load_settings().ipfs == ""
+    monkeypatch.setenv("STEELYARD_IPFS", "http://c:5001")
+    assert load_settings().ipfs == "http://c:5001"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"rpc":1,"gateway":"","ipfs":"","hub":"","deployment":""}']
+)
 def test_a_file_of_addresses_that_does_not_parse_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / ADDRESSES).write_text(text)
     with pytest.raises(InputError, match="addresses"):
