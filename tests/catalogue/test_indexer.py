@@ -201,7 +201,7 @@ def test_a_reorganisation_back_to_the_first_block_leaves_nothing_behind(
         town.publish(b"\7" * 32)
         indexer(town, database).run_once()
         chain = town.market.chain
-        reorganise(town, chain.head() - chain.deployment.first_block - 5)  # the contracts stay
+        reorganise(town, chain.head() - chain.deployment.first_block - 6)  # the contracts stay
         indexer(town, database).run_once()
         with database.read() as connection:
             assert {row.name for row in fetch(connection, EventRow)} == {
