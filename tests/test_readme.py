@@ -126,6 +126,27 @@ def test_the_trade_by_hand_runs_word_for_word(tmp_path: Path) -> None:
     assert (tmp_path / "model" / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
+def test_the_pages_of_operator_provider_and_buyer_run_word_for_word(tmp_path: Path) -> None:
+    """One market, in the order of a first day; here, because the trade by hand takes the same ports."""
+    from sklearn.datasets import load_breast_cancer
+
+    table = load_breast_cancer(as_frame=True).frame.rename(columns={"target": "diagnosis"})
+    table.to_csv(tmp_path / "patients.csv", index=False)
+    (tmp_path / ".venv").symlink_to(Path(sys.prefix))
+    names = ("operator", "provider", "buyer", "provider, later")
+    pages = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in ("operator", "provider", "buyer"))
+    found = dict(re.findall(r"<!-- test: ([a-z, ]+) -->\n```bash\n(.*?)```", pages, re.DOTALL))
+
+    with running("\n".join(found[name] for name in names), tmp_path) as (code, output):
+        assert code == 0, output
+
+    assert (tmp_path / "model" / "metrics.json").is_file()
+    assert "12.50" in (tmp_path / "books.html").read_text()
+    assert (tmp_path / "hospital.backup").is_file()
+    assert set(found) == set(names)
+
+
 @contextmanager
 def running(script: str, folder: Path) -> Iterator[tuple[int, str]]:
     """The script's exit code and output; everything that it started ends with it."""

@@ -67,6 +67,25 @@ def card_of(
     return card
 
 
+def choice_of(
+    algorithms: tuple[bytes, ...],
+    purposes: tuple[Purpose, ...] | None,
+    custom: CustomAlgorithms | None,
+    review: bool | None,
+    before: TermsChoice | None,
+) -> TermsChoice:
+    """Terms from what was given; of a new version, what is left out (empty or None) is as `before`."""
+    usual = before or TermsChoice((), None, CustomAlgorithms.denied)
+    return TermsChoice(
+        algorithms or usual.algorithms,
+        purposes if purposes is not None else usual.purposes,
+        usual.custom if custom is None else custom,
+        usual.review_output if review is None else review,
+        usual.assignee,
+        usual.expires_at,
+    )
+
+
 def _next(before: Listing) -> str:
     first, second, _ = before.version_numbers
     return f"{first}.{second + 1}.0"

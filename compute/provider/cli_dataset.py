@@ -10,7 +10,7 @@ import typer
 
 from compute.algorithms import bundle_of
 from compute.provider import in_place
-from compute.provider.card import TermsChoice, card_of
+from compute.provider.card import TermsChoice, card_of, choice_of
 from compute.provider.home import environments_of, vault_of
 from compute.provider.publish import Price, Publisher
 from compute.provider.survey import DataKind
@@ -19,11 +19,13 @@ from marketplace.core.content import kind_of
 from marketplace.core.dataset import Environment
 from marketplace.core.eip712 import ZERO_ADDRESS, ZERO_BYTES32, parse_address
 from marketplace.core.ids import Status, role_id
-from marketplace.core.policy import CustomAlgorithms, Purpose
+from marketplace.core.policy import CustomAlgorithms, Purpose, Terms
 from marketplace.core.readable import euros, parse_euros
 from marketplace.errors import InputError, NotFoundError, RefusedError, SteelyardError
+from marketplace.jobs import listed_algorithm
 from marketplace.keys import SEALING_KEY
 from marketplace.names import Named, listing_of, published_datasets, resolve, versions_of
+from marketplace.storage import get_document
 
 _DAY = 86_400
 
@@ -43,9 +45,14 @@ def dataset_publish(
     ] = None,
     purpose: Annotated[list[str] | None, typer.Option(help="allowed purpose; repeat; none = all")] = None,
     custom: Annotated[
-        CustomAlgorithms, typer.Option(help="other people's algorithms")
-    ] = CustomAlgorithms.denied,
-    review: Annotated[bool, typer.Option(help="look at the output of custom ones before it leaves")] = True,
+        CustomAlgorithms | None, typer.Option(help="other people's algorithms; default denied")
+    ] = None,
+    review: Annotated[
+        bool | None,
+        typer.Option(
+            "--review/--no-review", help="look at the output of custom ones before it leaves; default yes"
+        ),
+    ] = None,
     keyword: Annotated[list[str] | None, typer.Option(help="repeat")] = None,
     personal: Annotated[list[str] | None, typer.Option(help="kind of personal data in it; repeat")] = None,
     kind: Annotated[
@@ -75,7 +82,8 @@ def dataset_publish(
     before = _replaced(here, replaces) if replaces else None
     card = card_of(given, tuple(keyword or ()), tuple(personal or ()), before.listing if before else None)
     purposes = tuple(Purpose.parse(text) for text in purpose) if purpose else None
-    choice = TermsChoice(tuple(bundle_of(found) for found in algorithm or ()), purposes, custom, review)
+    bundles = tuple(bundle_of(found) for found in algorithm or ())
+    choice = choice_of(bundles, purposes, custom, review, _terms_before(here, before) if before else None)
     if before is None:
         _require_new_slug(here, card.slug)
     environments = environments_of(here)
@@ -127,6 +135,21 @@ def _replaced(here: Session, name: str) -> Named:
             do=f"Replace that one: --replaces {newest.token}",
         )
     return newest
+
+
+def _terms_before(here: Session, before: Named) -> TermsChoice:
+    """What the version before allows. Raises NotFoundError where its terms or bundles are not stored any more."""
+    listing = before.listing
+    terms = Terms.parse(get_document(here.store, listing.terms.digest))
+    bundles = tuple(listed_algorithm(here.store, listing, listed.name).data for listed in listing.algorithms)
+    return TermsChoice(
+        bundles,
+        terms.purposes,
+        terms.custom_algorithms,
+        terms.review_output,
+        terms.assignee,
+        terms.expires_at,
+    )
 
 
 def _stop_selling(here: Session, token: int) -> str:

@@ -56,12 +56,14 @@ def test_a_new_version_takes_over_what_is_not_said_anew_and_stops_the_old_ones_s
     one = published(command, home, tmp_path / "t.csv", "tab", "--personal", "age", "--keyword", "k")
     again = command(home, "dataset", "publish", str(tmp_path / "t.csv"), "--slug", "tab", *SAID, *TERMS)
     assert again.code == 2 and "--replaces tab" in again.error["do"]
-    ran = command(home, "dataset", "publish", str(tmp_path / "t.csv"), "--replaces", "tab", *TERMS)
+    ran = command(home, "dataset", "publish", str(tmp_path / "t.csv"), "--replaces", "tab")
     two = ran.value
     assert (two["version"], two["replaces"]) == ("1.1.0", one["id"])
     listing = command(home, "dataset", "show", "tab").value["listing"]
     assert (listing["version"], listing["keywords"], listing["name"]) == ("1.1.0", ["k"], "Pictures")
     assert listing["rai:personalSensitiveInformation"] == ["age"]
+    old = command(home, "dataset", "show", one["id"]).value["listing"]
+    assert listing["steelyard:algorithm"] == old["steelyard:algorithm"] != []
     found = command(home, "dataset", "versions", "tab").value["versions"]
     assert [(row["id"], row["version"], row["status"]) for row in found] == [
         (one["id"], "1.0.0", "paused"),
