@@ -233,7 +233,7 @@ class Story:
 
     def _approve(self, job: str, kind: str) -> None:
         self.market.wait_until_node_says(
-            f"job {job} waits for your {'approval' if kind == 'algorithm' else 'review'}"
+            f"waits for your {'approval' if kind == 'algorithm' else 'review'}", job
         )
         shown = self.provider.run("request", "show", job)
         names = ", ".join(f"{file['name']} ({file['bytes']} bytes)" for file in shown["files"])

@@ -176,9 +176,10 @@ class Market:
             lambda: next(iter(buyer.run("dataset", "list", words)["datasets"]), None), "a listing"
         )
 
-    def wait_until_node_says(self, words: str) -> None:
-        """Until the provider reads that line in the node's terminal."""
-        self._wait(lambda: any(words in line for line in self._said["node"]) or None, f"`{words}`")
+    def wait_until_node_says(self, words: str, job: str) -> None:
+        """Until the provider reads that of a job in the node's log."""
+        said = self._said["node"]
+        self._wait(lambda: any(words in line and job in line for line in said) or None, f"`{job} {words}`")
 
     def _wait(self, look: Callable[[], Any], what: str) -> Any:
         deadline = time.monotonic() + _PATIENCE
