@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from compute.provider.background import Background
+from compute.provider.clock import BLOCK_SECOND
 from compute.provider.execution import failure_json, node_failure
 from compute.provider.journal import Entry, Step
 from compute.provider.place import Place
@@ -70,7 +71,7 @@ class Answers:
             return entry.to(Step.fail, failure=failure_json(entry.job_id, failure))
         for cid in blocks:
             place.store.put(cid, place.outputs.get(cid))
-        if place.now() > entry.until - place.margin() / 2:
+        if place.now() + BLOCK_SECOND > entry.until - place.margin() / 2:
             # A receipt that comes too late is refused, and its key stands in the block all the same.
             late = node_failure("deadline", "the output was stored too late to be handed over in time")
             return entry.to(Step.fail, failure=failure_json(entry.job_id, late))

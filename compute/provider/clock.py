@@ -10,6 +10,9 @@ from marketplace.errors import SteelyardError
 
 _READ_SECONDS = 2.0
 
+BLOCK_SECOND = 1.0
+"""How far behind the chain `now` may be: blocks show whole seconds, seen at any moment of theirs."""
+
 
 @dataclass(frozen=True)
 class _Reading:

@@ -11,7 +11,15 @@ from eth_utils.crypto import keccak
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "marketplace/chain/artifacts"
-NAMES = ("AssetRegistry", "Authority", "ContributionCredits", "Market", "ParticipantRegistry", "TestEuro")
+NAMES = (
+    "AssetRegistry",
+    "Authority",
+    "ContributionCredits",
+    "Forwarder",
+    "Market",
+    "ParticipantRegistry",
+    "TestEuro",
+)
 
 
 @pytest.mark.slow

@@ -83,4 +83,6 @@ def test_every_line_function_and_branch_of_the_contracts_is_run(
 def test_every_contract_is_in_the_report(counted: list[str]) -> None:
     named = {line.removeprefix("SF:") for line in counted if line.startswith("SF:")}
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "contracts").rglob("*.sol")}
-    assert sources - named == {path for path in sources if "/interfaces/" in path}
+    interfaces = {path for path in sources if "/interfaces/" in path}
+    without_code = interfaces | {"contracts/Forwarder.sol"}  # which gives a name to somebody else's code
+    assert sources - named == without_code
