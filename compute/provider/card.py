@@ -8,7 +8,6 @@ from io import BytesIO
 
 from marketplace.core import bundle, unixfs
 from marketplace.core.bundle import parse_bundle
-from marketplace.core.canonical import MAX_DOCUMENT
 from marketplace.core.cid import Cid
 from marketplace.core.dataset import Content, Creator, Environment, ListedAlgorithm, Listing, Responsible
 from marketplace.core.ids import Did
@@ -133,11 +132,7 @@ def draft_of(
         in_place=in_place,
         replaces=replaces,
     )
-    if (size := len(listing.to_bytes())) > MAX_DOCUMENT:
-        raise InputError(
-            "the listing is too long for one block", got=f"{size} bytes", expected=f"<= {MAX_DOCUMENT}",
-            do="Shorten the description or the names of columns.",
-        )  # fmt: skip
+    listing.to_bytes()  # raises where it is too long for one block
     return listing
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
 
 from marketplace.errors import InputError
+
+E = TypeVar("E")
 
 MAX_LIMIT = 100
 
@@ -38,6 +41,24 @@ def read(name: str, cursor: str) -> str:
             do="Leave `after` out to begin anew.",
         )
     return place
+
+
+def page(
+    request: Request,
+    response: Response,
+    name: str,
+    found: Sequence[E],
+    limit: int,
+    place: Callable[[E], object],
+) -> tuple[Sequence[E], str | None]:
+    """What a page of the list `name` shows, and the cursor of the next one, which the header Link names too.
+
+    found: up to limit + 1 entries. place: where a page ends that ends with this entry, as text.
+    """
+    shown = found[:limit]
+    following = write(name, place(shown[-1])) if len(found) > limit else None
+    link(request, response, following)
+    return shown, following
 
 
 def link(request: Request, response: Response, cursor: str | None) -> None:

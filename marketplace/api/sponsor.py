@@ -62,11 +62,6 @@ class Sponsor:
         self._day = _Day(0)
         self._lock = threading.Lock()
 
-    @property
-    def address(self) -> str:
-        """Who pays."""
-        return self._account.address
-
     def carry(self, request: ForwardRequest, signature: bytes) -> bytes:
         """Sends a request; the hash of its confirmed transaction, 32 bytes.
 

@@ -115,6 +115,14 @@ def read_receipt(rpc: Rpc, transaction: bytes) -> TransactionReceipt | None:
     return receipt
 
 
+def stands(rpc: Rpc, receipt: TransactionReceipt, confirmations: int) -> bool:
+    """Whether so many blocks follow the receipt's, and that one is still the chain's."""
+    if block_number(rpc) < receipt.block + confirmations:
+        return False
+    block = read_block(rpc, receipt.block)
+    return block is not None and block.hash == receipt.block_hash
+
+
 def _receipt(found: dict[str, Any]) -> TransactionReceipt:
     created = found.get("contractAddress")
     return TransactionReceipt(

@@ -14,7 +14,7 @@ from eth_account.signers.local import LocalAccount
 from eth_typing import Hash32
 from eth_utils.crypto import keccak
 
-from marketplace.chain.blocks import TransactionReceipt, block_number, read_block, read_receipt
+from marketplace.chain.blocks import TransactionReceipt, read_receipt, stands
 from marketplace.chain.contracts import ContractName, selector
 from marketplace.chain.deployment import Deployment
 from marketplace.chain.rpc import Rpc
@@ -113,10 +113,8 @@ class Forwarding:
         until = time.monotonic() + self._patience
         while time.monotonic() < until:
             receipt = read_receipt(self._rpc, transaction)
-            if receipt and block_number(self._rpc) >= receipt.block + self._confirmations:
-                block = read_block(self._rpc, receipt.block)
-                if block is not None and block.hash == receipt.block_hash:
-                    return receipt
+            if receipt and stands(self._rpc, receipt, self._confirmations):
+                return receipt
             time.sleep(_PAUSE)
         raise UnavailableError(
             f"{what} is not confirmed yet",

@@ -16,7 +16,7 @@ from typing import Any
 from eth_account.signers.local import LocalAccount
 from eth_utils.address import to_checksum_address
 
-from marketplace.chain.blocks import TransactionReceipt, block_number, read_block, read_receipt
+from marketplace.chain.blocks import TransactionReceipt, block_number, read_block, read_receipt, stands
 from marketplace.chain.fees import Fees
 from marketplace.chain.nonces import Nonces
 from marketplace.chain.reverts import refusal
@@ -242,16 +242,11 @@ class Sender:
                 pending.looked_at = time.monotonic()
             return None
         pending.displaced_at = None
-        confirmed = block_number(self._rpc) >= receipt.block + self._confirmations
-        return receipt if confirmed and self._stands(receipt) else None
+        return receipt if stands(self._rpc, receipt, self._confirmations) else None
 
     def _receipt(self, pending: Pending) -> TransactionReceipt | None:
         found = (read_receipt(self._rpc, version.hash) for version in reversed(pending.versions))
         return next((receipt for receipt in found if receipt), None)
-
-    def _stands(self, receipt: TransactionReceipt) -> bool:
-        block = read_block(self._rpc, receipt.block)
-        return block is not None and block.hash == receipt.block_hash
 
     def _help(self, pending: Pending) -> None:
         """Sends what was lost again, and what is stuck for a higher fee."""

@@ -131,14 +131,14 @@ def test_a_sponsor_refuses_what_it_does_not_carry(market: RunningMarket) -> None
         ({"nonce": 7}, RefusedError, "nonce"),
         ({}, RefusedError, "nothing"),  # the Market's own reason
     ]
-    before = market.chain.ether(sponsor.address)
+    before = market.chain.ether(market.deployer.address)
     for changes, kind, words in asked:
         with pytest.raises(kind, match=words):
             sponsor.carry(*withdrawal(market, account, **changes))
     request, signature = withdrawal(market, account)
     with pytest.raises(InputError, match="someone else"):
         sponsor.carry(replace(request, caller=stranger.address), signature)
-    assert market.chain.ether(sponsor.address) == before
+    assert market.chain.ether(market.deployer.address) == before
 
 
 def test_a_days_calls_are_counted_and_refused_ones_are_not(market: RunningMarket) -> None:

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from marketplace.api import views
 from marketplace.api.answers import DigestPath, account, asset_id
-from marketplace.api.cursors import After, Limit, link, read, write
+from marketplace.api.cursors import After, Limit, link, page, read, write
 from marketplace.api.state import TheDesk, known
 from marketplace.catalogue import lists, search
 from marketplace.catalogue.rows import Asset as AssetRow
-from marketplace.catalogue.rows import Listing, Row
+from marketplace.catalogue.rows import Listing
 from marketplace.catalogue.schema import get
 from marketplace.core.ids import Kind
 from marketplace.core.terms import Purpose
@@ -71,10 +71,10 @@ def assets(
 ) -> Assets:
     """A page of assets whose listing was read and fits, newest first."""
     with desk.hub.database.read() as connection:
-        page = search.search(connection, query, now=int(time.time()))
-    following = write("assets", page.next) if page.next else None
+        found = search.search(connection, query, now=int(time.time()))
+    following = write("assets", found.next) if found.next else None
     link(request, response, following)
-    return Assets(assets=[views.hit_of(hit, desk.hub.did) for hit in page.hits], next=following)
+    return Assets(assets=[views.hit_of(hit, desk.hub.did) for hit in found.hits], next=following)
 
 
 @router.get("/assets/{asset}", operation_id="getAsset")
@@ -96,9 +96,9 @@ def offers_of_asset(
         row = known(get(connection, AssetRow, asset), "asset", asset)
         found = lists.offers(connection, asset, after=place, limit=limit + 1)
     now = int(time.time())
-    shown = found[:limit]
-    following = _next("offers", shown[-1][0]) if len(found) > limit else None
-    link(request, response, following)
+    shown, following = page(
+        request, response, "offers", found, limit, lambda one: search.Place(one[0].block, one[0].log_index)
+    )
     worth = [search.OfferView(document, search.standing(document, row, now=now)) for _, document in shown]
     return Offers(offers=[views.offer_of(view) for view in worth], next=following)
 
@@ -122,10 +122,11 @@ def models(
             after=None if after is None else search.Place.parse(read("models", after)),
             limit=limit + 1,
         )
-        shown = [views.model_of(connection, row, desk.hub.did) for row in found[:limit]]
-    following = _next("models", found[limit - 1]) if len(found) > limit else None
-    link(request, response, following)
-    return Models(models=shown, next=following)
+        shown, following = page(
+            request, response, "models", found, limit, lambda row: search.Place(row.block, row.log_index)
+        )
+        models = [views.model_of(connection, row, desk.hub.did) for row in shown]
+    return Models(models=models, next=following)
 
 
 @router.get("/offers/{digest}", operation_id="getOffer")
@@ -134,7 +135,3 @@ def offer(desk: TheDesk, digest: DigestPath) -> Offer:
     with desk.hub.database.read() as connection:
         found = search.offer(connection, digest, now=int(time.time()))
     return views.offer_of(known(found, "offer", views.hexed(digest)))
-
-
-def _next(name: str, last: Row) -> str:
-    return write(name, search.Place(getattr(last, "block"), getattr(last, "log_index")))  # noqa: B009

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from marketplace.api import views
 from marketplace.api.answers import BuyerPath, DigestPath, JobPath, account, asset_id, body_of, takes
-from marketplace.api.cursors import After, Limit, link, read, write
+from marketplace.api.cursors import After, Limit, page, read
 from marketplace.api.problems import problems
 from marketplace.api.progress import Reporter
 from marketplace.api.state import Desk, TheDesk, known
@@ -72,10 +72,9 @@ def jobs(
             after=None if after is None else search.Place.parse(read("jobs", after)),
             limit=limit + 1,
         )
-    shown = found[:limit]
-    more = len(found) > limit
-    following = write("jobs", search.Place(shown[-1].block, shown[-1].log_index)) if more else None
-    link(request, response, following)
+    shown, following = page(
+        request, response, "jobs", found, limit, lambda row: search.Place(row.block, row.log_index)
+    )
     return Jobs(jobs=[views.job_summary_of(row) for row in shown], next=following)
 
 
@@ -145,10 +144,9 @@ def grants(
             after=None if after is None else _grant_place(read("grants", after)),
             limit=limit + 1,
         )
-    shown = found[:limit]
-    more = len(found) > limit
-    following = write("grants", f"{shown[-1].offer_digest.hex()} {shown[-1].buyer}") if more else None
-    link(request, response, following)
+    shown, following = page(
+        request, response, "grants", found, limit, lambda row: f"{row.offer_digest.hex()} {row.buyer}"
+    )
     return Grants(grants=[views.grant_of(row) for row in shown], next=following)
 
 
@@ -175,10 +173,9 @@ def participants(
     place = None if after is None else account(read("participants", after), where="the cursor")
     with desk.hub.database.read() as connection:
         found = lists.participants(connection, after=place, limit=limit + 1)
-        shown = [views.participant_of(connection, row) for row in found[:limit]]
-    following = write("participants", shown[-1].account) if len(found) > limit else None
-    link(request, response, following)
-    return Participants(participants=shown, next=following)
+        shown, following = page(request, response, "participants", found, limit, lambda row: row.account)
+        participants = [views.participant_of(connection, row) for row in shown]
+    return Participants(participants=participants, next=following)
 
 
 @router.get("/participants/{participant}", operation_id="getParticipant")
